@@ -1,0 +1,50 @@
+"""`codec info`: what a `.lmc` file says of itself, without its model and without torch."""
+
+import json as jsonlib
+from dataclasses import asdict
+
+from codec import api
+from codec.cli.jobs import PIPE, read_pipe
+from codec.container import FileDescription
+
+
+def run(source: str, *, json: bool) -> None:
+    """Print a description of a file or of stdin."""
+    description = api.probe(read_pipe() if source == PIPE else source)
+    if json:
+        print(jsonlib.dumps(as_dict(description), indent=2))
+        return
+    for name, value in lines(description):
+        print(f"{name:12} {value}")
+
+
+def as_dict(description: FileDescription) -> dict[str, object]:
+    """The description for programs."""
+    head = description.head
+    return {
+        "kind": head.kind,
+        **asdict(head.fields),
+        "version": head.version,
+        "coding_hash": head.coding_hash.hex(),
+        "alphabets": list(head.alphabets),
+        "bytes": description.bytes,
+        "complete": description.complete,
+        "sections": [
+            {"type": section.name, "chunk": section.chunk, "planes": list(section.planes), "bytes": section.bytes}
+            for section in description.sections
+        ],
+    }
+
+
+def lines(description: FileDescription) -> list[tuple[str, str]]:
+    """The description for people."""
+    head = description.head
+    facts = ", ".join(f"{name} {value}" for name, value in asdict(head.fields).items())
+    rows = [
+        ("kind", f"{head.kind} ({facts})"),
+        ("format", f"version {head.version}, {'chunk' if head.chunk_major else 'plane'}-major"),
+        ("model", head.coding_hash.hex()),
+        ("planes", ", ".join(f"{i}: {size or 'any'} codes" for i, size in enumerate(head.alphabets))),
+        ("bytes", f"{description.bytes}{'' if description.complete else ' (incomplete)'}"),
+    ]
+    return rows + [("section", f"{s.name}, chunk {s.chunk}, {s.bytes} bytes") for s in description.sections]

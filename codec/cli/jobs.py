@@ -1,0 +1,120 @@
+"""Files, folders and pipes: what is read, what is written, and what happens when one of many fails."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from codec.errors import CodecError, MediaError, UsageError
+
+PIPE = "-"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and the output it makes; None is the pipe."""
+
+    source: Path | None
+    target: Path | None
+
+
+def plan(source: str, target: str | None, *, takes: frozenset[str], suffix: str, force: bool) -> list[Job]:
+    """What to read and write; refuses before any work what would overwrite or collide.
+
+    Args:
+        source: file, folder or `-`.
+        target: file, folder, `-` or None for beside the source.
+        takes: suffixes that a folder walk picks up.
+        suffix: of the outputs in a folder, and where no target is given.
+        force: existing outputs may be replaced.
+    """
+    if source == PIPE:
+        jobs = [Job(None, None if target in (None, PIPE) else Path(str(target)))]
+    elif Path(source).is_dir():
+        jobs = _plan_folder(Path(source), target, takes, suffix)
+    elif not Path(source).exists():
+        raise MediaError(f"{source} does not exist")
+    else:
+        jobs = [Job(Path(source), _plan_file(Path(source), target, suffix))]
+    _refuse_overwriting(jobs, force)
+    if jobs[0].target is None and sys.stdout.isatty():
+        raise UsageError("refusing to write a binary file to the terminal; name an output or redirect")
+    return jobs
+
+
+def run_all(jobs: Sequence[Job], work: Callable[[Job], None], label: str) -> None:
+    """Run every job; one failing file of a folder is reported and the rest goes on, then its code is the exit code."""
+    if len(jobs) == 1:
+        work(jobs[0])
+        return
+    failures: list[CodecError] = []
+    for job in progress(jobs, label):
+        try:
+            work(job)
+        except CodecError as error:
+            print(f"codec: {error}", file=sys.stderr)
+            failures.append(error)
+    if failures:
+        first = failures[0]
+        summary = CodecError(f"{len(failures)} of {len(jobs)} files failed, the first: {first}")
+        summary.exit_code = first.exit_code
+        raise summary
+
+
+def progress(items: Sequence[T], label: str) -> Iterable[T]:
+    """A bar on stderr where someone is watching."""
+    if not sys.stderr.isatty():
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, label, console=Console(stderr=True), transient=True)
+
+
+def read_pipe() -> bytes:
+    """All of stdin."""
+    return sys.stdin.buffer.read()
+
+
+def write_pipe(data: bytes) -> None:
+    """To stdout, in pieces, so that a reader can start."""
+    for first in range(0, len(data), 1 << 16):
+        sys.stdout.buffer.write(data[first : first + (1 << 16)])
+        sys.stdout.buffer.flush()
+
+
+def _plan_file(source: Path, target: str | None, suffix: str) -> Path | None:
+    if target == PIPE:
+        return None
+    if target is None:
+        return source.with_suffix(suffix)
+    path = Path(target)
+    return path / source.with_suffix(suffix).name if path.is_dir() else path
+
+
+def _plan_folder(source: Path, target: str | None, takes: frozenset[str], suffix: str) -> list[Job]:
+    if target == PIPE:
+        raise UsageError("a folder cannot be written to stdout; name an output folder")
+    root = Path(target) if target is not None else source
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{source} is a folder, so the output must be one too, but {root} is a file")
+    files = sorted(file for file in source.rglob("*") if file.is_file() and file.suffix.lower() in takes)
+    if not files:
+        raise MediaError(f"{source} holds no file to work on (looked for {', '.join(sorted(takes))})")
+    return [Job(file, (root / file.relative_to(source)).with_suffix(suffix)) for file in files]
+
+
+def _refuse_overwriting(jobs: Sequence[Job], force: bool) -> None:
+    writers: dict[Path, Path | None] = {}
+    for job in jobs:
+        if job.target is None:
+            continue
+        if job.target in writers:
+            raise UsageError(f"{writers[job.target]} and {job.source} would both be written to {job.target}")
+        if job.source is not None and job.target.resolve() == job.source.resolve():
+            raise UsageError(f"{job.target} is the input itself")
+        if job.target.exists() and not force:
+            raise UsageError(f"{job.target} exists; use --force to replace it")
+        writers[job.target] = job.source

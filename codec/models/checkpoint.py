@@ -1,0 +1,176 @@
+"""Checkpoints: a folder with `config.yaml`, `model.safetensors` and `card.md`; opening one runs no code from it."""
+
+import importlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from codec.errors import ModelNotFoundError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from codec.models.token import TokenCodec
+
+FORMAT = "lmc-checkpoint-1"
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint says of itself, read without loading the model."""
+
+    name: str
+    folder: Path
+    coding_hash: str
+    bytes: int
+    summary: str
+
+
+def search_path() -> list[Path]:
+    """Folders that hold checkpoints: `$CODEC_CHECKPOINTS` (several separated as in PATH), then the repository's."""
+    listed = os.environ.get("CODEC_CHECKPOINTS", "")
+    folders = [Path(entry) for entry in listed.split(os.pathsep) if entry]
+    return [*folders, Path(__file__).resolve().parents[2] / "checkpoints"]
+
+
+def list_checkpoints() -> list[CheckpointInfo]:
+    """All checkpoints on the search path; of two with one name the first counts."""
+    found: dict[str, CheckpointInfo] = {}
+    for folder in search_path():
+        for weights in sorted(folder.glob(f"*/{WEIGHTS}")):
+            found.setdefault(weights.parent.name, read_info(weights.parent))
+    return list(found.values())
+
+
+def read_info(folder: Path) -> CheckpointInfo:
+    """Name, hash and size of one checkpoint folder."""
+    weights, card = folder / WEIGHTS, folder / CARD
+    metadata = _read_metadata(weights)
+    lines = card.read_text().splitlines() if card.is_file() else []
+    summary = next((line for line in lines if line and not line.startswith("#")), "")
+    return CheckpointInfo(folder.name, folder, metadata["coding_hash"], weights.stat().st_size, summary)
+
+
+def find(wanted: str | Path) -> CheckpointInfo:
+    """The checkpoint of a name, a folder, or the first 8 or more hex digits of a coding hash.
+
+    A short name means its newest version: of `NAME`, `NAME-2` and `NAME-3` the last.
+    """
+    if (Path(wanted) / WEIGHTS).is_file():
+        return read_info(Path(wanted).resolve())
+    known = list_checkpoints()
+    versions = {_version(info.name, str(wanted)): info for info in known if _version(info.name, str(wanted))}
+    if versions:
+        return versions[max(versions)]
+    for info in known:
+        if len(str(wanted)) >= 8 and info.coding_hash.startswith(str(wanted)):
+            return info
+    names = ", ".join(info.name for info in known) or "none"
+    raise ModelNotFoundError(f"no model {str(wanted)!r}; known models: {names} (more folders: set CODEC_CHECKPOINTS)")
+
+
+def load(wanted: str | Path) -> "TokenCodec":
+    """Build a checkpoint's model in eval mode on the CPU, and check that its coding part is what its file says."""
+    import torch
+    from omegaconf import OmegaConf
+    from safetensors.torch import load_file
+
+    info = find(wanted)
+    config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(info.folder / CONFIG)))
+    model = cast("TokenCodec", build(config))
+    state = {name: _widen(tensor) for name, tensor in load_file(info.folder / WEIGHTS).items()}
+    model.load_state_dict(state)
+    model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    if model.coding_hash().hex() != info.coding_hash:
+        raise ModelNotFoundError(f"checkpoint {info.folder} is damaged: its coding part does not match its hash")
+    return model
+
+
+def save(folder: Path, model: "TokenCodec", config: dict[str, Any], card: str) -> CheckpointInfo:
+    """Write a checkpoint: matrices in half precision, vectors and integers as they are."""
+    import torch
+    import yaml
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: _narrow(tensor) for name, tensor in model.state_dict().items()}
+    stored = cast("TokenCodec", build(config))
+    stored.load_state_dict({name: _widen(tensor) for name, tensor in state.items()})
+    with torch.inference_mode():
+        coding_hash = stored.coding_hash().hex()
+    save_file(state, folder / WEIGHTS, {"format": FORMAT, "coding_hash": coding_hash})
+    (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / CARD).write_text(card)
+    return read_info(folder)
+
+
+def build(config: dict[str, Any]) -> "nn.Module":
+    """Instantiate a model's config after checking every target in it."""
+    from hydra.utils import instantiate
+
+    for target in _targets(config):
+        _check_target(target)
+    return cast("nn.Module", instantiate(config))
+
+
+def _targets(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        for value in node.values():
+            yield from _targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _targets(value)
+
+
+def _check_target(target: str) -> None:
+    """A target must be a class that a `codec` package exports, or a `torch.nn` module class."""
+    package, _, name = target.rpartition(".")
+    from torch import nn
+
+    if package == "torch.nn":
+        exported = getattr(nn, name, None)
+    elif re.fullmatch(r"codec(\.[a-z_]+)?", package):
+        module = importlib.import_module(package)
+        exported = getattr(module, name, None) if name in getattr(module, "__all__", ()) else None
+    else:
+        exported = None
+    if not isinstance(exported, type):
+        raise ModelNotFoundError(
+            f"refused target {target!r}: only classes exported by codec packages or torch.nn may be built"
+        )
+
+
+def _version(name: str, wanted: str) -> int:
+    """Which version of `wanted` a folder name is; 0 if it is another model."""
+    match = re.fullmatch(re.escape(wanted) + r"(?:-(\d+))?", name)
+    return int(match[1] or 1) if match else 0
+
+
+def _read_metadata(weights: Path) -> dict[str, str]:
+    """The text metadata in the header of a safetensors file."""
+    with weights.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > 100_000_000:
+            raise ModelNotFoundError(f"{weights} is not a safetensors file")
+        try:
+            metadata = json.loads(file.read(length)).get("__metadata__", {})
+        except (UnicodeDecodeError, json.JSONDecodeError):
+            metadata = {}
+    if metadata.get("format") != FORMAT:
+        raise ModelNotFoundError(f"{weights} is not a checkpoint of this suite (format {FORMAT})")
+    return cast(dict[str, str], metadata)
+
+
+def _narrow(tensor: "Tensor") -> "Tensor":
+    return (tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor).contiguous()
+
+
+def _widen(tensor: "Tensor") -> "Tensor":
+    return tensor.float() if tensor.is_floating_point() else tensor

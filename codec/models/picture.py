@@ -1,0 +1,133 @@
+"""Pictures to `.lmc` and back: codes cut into chunks, each chunk coded on its own, alpha beside them."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from codec.container import Head, ImageFields, Reader, Section, SectionType, Writer, pack_planes, unpack_planes
+from codec.entropy import EntropyModel, Layout, decode_chunk, encode_chunk
+from codec.errors import BitstreamError, ModelMismatchError
+from codec.models.tiling import Tile, tiles
+from codec.types import Codes, Media, Plane
+
+HASH_BYTES = 8
+METADATA = {SectionType.ALPHA: "alpha", SectionType.ICC: "icc", SectionType.EXIF: "exif", SectionType.TAGS: "tags"}
+
+
+def write_picture(
+    media: Media, codes: Codes, sink: BinaryIO, *, prior: EntropyModel, chunk: int, coding_hash: bytes
+) -> None:
+    """Write one picture's codes as a whole file.
+
+    Args:
+        media: for its size, channels and metadata; the samples are not read.
+        codes: planes of shape `(1, h, w)`.
+        sink: written front to back.
+        prior: tables for the codes.
+        chunk: side of a chunk in positions.
+        coding_hash: of the model, at least 8 bytes.
+    """
+    height, width = media.space
+    head = Head(
+        fields=ImageFields(width=width, height=height, channels=media.samples.shape[0]),
+        coding_hash=coding_hash[:HASH_BYTES],
+        alphabets=codes.alphabets,
+    )
+    writer = Writer(sink, head)
+    for index, part in enumerate(tiles(*codes.planes[0].codes.shape[1:], chunk)):
+        streams = encode_chunk(prior, [plane.codes[0, part.rows, part.columns] for plane in codes.planes])
+        writer.write(Section(SectionType.CODES, chunk=index, payload=pack_planes(streams)))
+    for kind, name in METADATA.items():
+        if name in media.metadata:
+            writer.write(Section(kind, chunk=0, payload=media.metadata[name]))
+    writer.finish()
+
+
+class PictureReader:
+    """One picture file, read section by section.
+
+    Args:
+        source: opened file or pipe.
+        prior: tables for the codes.
+        stride: pixels a position.
+        chunk: side of a chunk in positions.
+        coding_hash: of the model that reads.
+        partial: give what is whole instead of refusing a damaged file.
+
+    Attributes:
+        codes: planes of shape `(1, h, w)`; positions that were not whole hold `missing`.
+        lost: chunks that were not whole, only with `partial`.
+    """
+
+    def __init__(
+        self,
+        source: BinaryIO,
+        *,
+        prior: EntropyModel,
+        stride: int,
+        chunk: int,
+        coding_hash: bytes,
+        missing: Tensor,
+        partial: bool = False,
+    ) -> None:
+        self._reader = Reader(source, partial=partial)
+        self._prior = prior
+        self.head = self._reader.head
+        self._check(coding_hash)
+        assert isinstance(self.head.fields, ImageFields)
+        self.height, self.width, self.channels = (
+            self.head.fields.height,
+            self.head.fields.width,
+            self.head.fields.channels,
+        )
+        self._grid = (-(-self.height // stride), -(-self.width // stride))
+        self._chunks = list(tiles(*self._grid, chunk))
+        self.metadata: dict[str, bytes] = {}
+        self.lost = set(range(len(self._chunks)))
+        self.codes = self._read(missing, partial)
+
+    def _check(self, coding_hash: bytes) -> None:
+        if not isinstance(self.head.fields, ImageFields):
+            raise BitstreamError("this file does not hold a picture", section="head")
+        if self.head.coding_hash != coding_hash[:HASH_BYTES]:
+            raise ModelMismatchError(
+                f"the file needs model {self.head.coding_hash.hex()}, this is {coding_hash[:HASH_BYTES].hex()}", "head"
+            )
+
+    def _read(self, missing: Tensor, partial: bool) -> Codes:
+        grids = [missing[q].expand(self._grid).clone() for q in range(len(self.head.alphabets))]
+        for section in self._reader:
+            if section.type in METADATA:
+                self.metadata[METADATA[section.type]] = section.payload
+            elif section.type == SectionType.CODES:
+                try:
+                    self._read_chunk(section, grids)
+                except BitstreamError:
+                    if not partial:
+                        raise
+        if self.lost and not partial:
+            raise BitstreamError(f"{len(self.lost)} of {len(self._chunks)} chunks are missing", section="codes")
+        return Codes(tuple(Plane(grid[None], size) for grid, size in zip(grids, self.head.alphabets, strict=True)))
+
+    def _read_chunk(self, section: Section, grids: list[Tensor]) -> None:
+        where = f"codes of chunk {section.chunk}"
+        if section.chunk not in self.lost:
+            raise BitstreamError("the chunk is there twice, or outside the picture", section=where)
+        part = self._chunks[section.chunk]
+        layout = Layout(tuple(part.shape for _ in grids))
+        streams = unpack_planes(section.payload, len(grids))
+        for grid, plane in zip(grids, decode_chunk(self._prior, layout, streams), strict=True):
+            grid[part.rows, part.columns] = plane
+        self.lost.discard(section.chunk)
+
+
+def assemble(reader: PictureReader, decoded: Iterator[tuple[int, Tile, Tensor]]) -> Media:
+    """Decoded tiles to the picture at its true size, uint8, grey where the file says so."""
+    samples = torch.empty(reader.channels, reader.height, reader.width, dtype=torch.uint8)
+    for _, place, block in decoded:
+        block = block[:, : reader.height - place.top, : reader.width - place.left]
+        block = block if reader.channels == 3 else block.mean(0, keepdim=True)
+        samples[:, place.rows, place.columns] = block.mul(255).round_().to(torch.uint8)
+    return Media("image", samples, reader.metadata)

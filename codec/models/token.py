@@ -1,0 +1,183 @@
+"""TokenCodec: encoder, quantizer, decoder and token prior; a picture becomes planes of codes and comes back.
+
+pixels ─encoder─► latent ─quantizer.encode─► codes ─prior─► bytes
+pixels ◄─decoder─ vectors ◄─quantizer.decode─ codes ◄─prior─ bytes
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from typing import BinaryIO, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from codec.entropy import StaticTokenPrior
+from codec.models.picture import PictureReader, assemble, write_picture
+from codec.models.tiling import Tile, cut_block, tiles
+from codec.quantizers import Quantizer
+from codec.quantizers.codebooks.base import STATISTICS
+from codec.types import Codes, Media, Plane
+
+
+class Backbone(Protocol):
+    """Half of an autoencoder: `stride` pixels a position, a receptive field of `halo` positions each way."""
+
+    stride: int
+    halo: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """`(B, C, H, W)` to `(B, C', H', W')`."""
+
+
+class TokenCodec(nn.Module):
+    """Discrete tokenizer for pictures that also writes files.
+
+    Args:
+        encoder: pixels `(B, 3, H, W)` in [0, 1] to latents `(B, latent_dim, H / stride, W / stride)`.
+        quantizer: works on `latent_dim` channels, channel-last.
+        decoder: the way back, about [0, 1].
+        prior: integer tables for the codes; order-0 tables unless given.
+        latent_dim: stated once, checked against the quantizer.
+        tile: side of the canonical tile in positions.
+        chunk: side in positions of the square that one section of the file holds; contexts end there.
+    """
+
+    def __init__(
+        self,
+        encoder: Backbone,
+        quantizer: Quantizer,
+        decoder: Backbone,
+        prior: StaticTokenPrior | None = None,
+        *,
+        latent_dim: int,
+        tile: int = 32,
+        chunk: int = 256,
+    ) -> None:
+        super().__init__()
+        prior = prior if prior is not None else StaticTokenPrior(quantizer.codebook_sizes)
+        _check_agreement(encoder, quantizer, decoder, prior, latent_dim)
+        self.encoder, self.quantizer, self.decoder, self.prior = encoder, quantizer, decoder, prior
+        self.latent_dim, self.stride = latent_dim, encoder.stride
+        self.tile, self.chunk = tile, chunk
+
+    def encode(self, x: Tensor) -> Codes:
+        """Pixels to codes, tile by tile.
+
+        Args:
+            x: `(B, 3, H, W)`, float in [0, 1] or uint8; any size from 1 x 1.
+
+        Returns:
+            One plane `(B, ceil(H / stride), ceil(W / stride))` for each code at a position.
+        """
+        if x.ndim != 4 or x.shape[1] != 3:
+            raise ValueError(f"expected pixels (B, 3, H, W), got {tuple(x.shape)}")
+        height, width = (-(-side // self.stride) for side in x.shape[-2:])
+        codes = torch.empty(x.shape[0], height, width, len(self.quantizer.codebook_sizes), dtype=torch.int64)
+        for tile in tiles(height, width, self.tile):
+            for i in range(x.shape[0]):
+                rows, columns = tile.shape
+                codes[i, tile.rows, tile.columns] = self._encode_tile(x[i : i + 1], tile)[:rows, :columns].cpu()
+        sizes = self.quantizer.codebook_sizes
+        return Codes(tuple(Plane(codes[..., q].contiguous(), size) for q, size in enumerate(sizes)))
+
+    def decode(self, codes: Codes) -> Tensor:
+        """Codes to pixels `(B, 3, h * stride, w * stride)`, float in [0, 1]; the caller crops to the true size."""
+        batch, height, width = codes.planes[0].codes.shape
+        pixels = torch.empty(batch, 3, height * self.stride, width * self.stride)
+        for i, tile, block in self.decoded_tiles(codes):
+            pixels[i, :, tile.rows, tile.columns] = block
+        return pixels
+
+    @torch.inference_mode()
+    def decoded_tiles(self, codes: Codes) -> Iterator[tuple[int, Tile, Tensor]]:
+        """Decode one tile after another: batch index, its place in pixels, and `(3, rows, columns)` in [0, 1]."""
+        stacked = torch.stack([plane.codes for plane in codes.planes], -1)
+        size, halo = self.tile, self.decoder.halo
+        for tile in tiles(*stacked.shape[1:3], self.tile):
+            for i in range(stacked.shape[0]):
+                block = cut_block(stacked[i].movedim(-1, 0), tile, size, halo).movedim(0, -1)
+                vectors = self.quantizer.decode(block[None].to(self._device))
+                pixels = self.decoder(vectors.movedim(-1, 1).contiguous(memory_format=torch.channels_last))
+                place, edge = tile.scaled(self.stride), halo * self.stride
+                rows, columns = place.shape
+                yield i, place, pixels[0, :, edge : edge + rows, edge : edge + columns].clamp(0, 1).cpu()
+
+    def compress(self, media: Media) -> bytes:
+        """A picture to the bytes of a `.lmc` file."""
+        sink = io.BytesIO()
+        self.compress_to(media, sink)
+        return sink.getvalue()
+
+    def decompress(self, data: bytes, *, partial: bool = False) -> Media:
+        """The bytes of a `.lmc` file to a picture; `partial` fills what is damaged instead of refusing."""
+        return self.decompress_from(io.BytesIO(data), partial=partial)
+
+    def compress_to(self, media: Media, sink: BinaryIO) -> None:
+        """As `compress`, written front to back into an open file or pipe."""
+        codes = self.encode(media.samples.expand(3, -1, -1)[None])
+        write_picture(media, codes, sink, prior=self.prior, chunk=self.chunk, coding_hash=self.coding_hash())
+
+    def decompress_from(self, source: BinaryIO, *, partial: bool = False) -> Media:
+        """As `decompress`, read front to back from an open file or pipe."""
+        reader = self.read_codes(source, partial=partial)
+        return assemble(reader, self.decoded_tiles(reader.codes))
+
+    def read_codes(self, source: BinaryIO, *, partial: bool = False) -> PictureReader:
+        """The codes and metadata of a file, without the decoder network."""
+        with torch.inference_mode():
+            missing = self.quantizer.encode(torch.zeros(self.latent_dim, device=self._device)).cpu()
+        return PictureReader(
+            source,
+            prior=self.prior,
+            stride=self.stride,
+            chunk=self.chunk,
+            coding_hash=self.coding_hash(),
+            missing=missing,
+            partial=partial,
+        )
+
+    def coding_hash(self) -> bytes:
+        """SHA-256 of all that a decoder must share to read the codes: geometry, codebook, integer tables."""
+        facts = {
+            "codec": type(self).__name__,
+            "stride": self.stride,
+            "chunk": self.chunk,
+            "quantizer": type(self.quantizer).__name__,
+            "prior": type(self.prior).__name__,
+            "codebook_sizes": list(self.quantizer.codebook_sizes),
+        }
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for part, module in (("quantizer", self.quantizer), ("prior", self.prior)):
+            for name, tensor in sorted(module.state_dict().items()):
+                if name.rpartition(".")[2] not in STATISTICS:
+                    values = tensor.detach().cpu().contiguous().numpy()
+                    digest.update(f"{part}.{name} {values.dtype.str} {values.shape}".encode())
+                    digest.update(values.tobytes())
+        return digest.digest()
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.decoder.parameters()).device
+
+    @torch.inference_mode()
+    def _encode_tile(self, x: Tensor, tile: Tile) -> Tensor:
+        """`(1, 3, H, W)` to the codes `(tile, tile, Q)` of one canonical tile."""
+        halo, size = self.encoder.halo, self.tile
+        block = cut_block(x, tile.scaled(self.stride), size * self.stride, halo * self.stride).to(self._device)
+        block = block.float() / 255 if block.dtype == torch.uint8 else block
+        latent = self.encoder(block.contiguous(memory_format=torch.channels_last))
+        inner = latent[0, :, halo : halo + size, halo : halo + size]
+        return self.quantizer.encode(inner.movedim(0, -1))
+
+
+def _check_agreement(
+    encoder: Backbone, quantizer: Quantizer, decoder: Backbone, prior: StaticTokenPrior, latent_dim: int
+) -> None:
+    if quantizer.dim != latent_dim:
+        raise ValueError(f"latent_dim is {latent_dim} but the quantizer works on {quantizer.dim} channels")
+    if encoder.stride != decoder.stride:
+        raise ValueError(f"the encoder's stride is {encoder.stride} but the decoder's is {decoder.stride}")
+    if tuple(prior.codebook_sizes) != tuple(quantizer.codebook_sizes):
+        raise ValueError(f"the prior is for {prior.codebook_sizes} but the quantizer has {quantizer.codebook_sizes}")

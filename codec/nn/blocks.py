@@ -1,0 +1,39 @@
+"""Blocks that work at low resolution, with a finite receptive field: all spatial mixing is depthwise convolution."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of each position: unlike group norm it sees no other position, so tiles stay exact."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C, H, W)` to the same."""
+        rows = x.permute(0, 2, 3, 1)
+        return F.layer_norm(rows, rows.shape[-1:], self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+class ConvBlock(nn.Module):
+    """Residual block: depthwise 3x3, norm, pointwise to twice the width, GELU, pointwise back, the last from zero.
+
+    Liu et al. 2022 (ConvNeXt), arXiv:2201.03545, with a small kernel. Receptive field: one position each way.
+    """
+
+    def __init__(self, width: int, expansion: int = 2) -> None:
+        super().__init__()
+        self.spatial = nn.Conv2d(width, width, 3, padding=1, groups=width, padding_mode="replicate")
+        self.norm = ChannelNorm(width)
+        self.expand = nn.Conv2d(width, expansion * width, 1)
+        self.contract = nn.Conv2d(expansion * width, width, 1)
+        nn.init.zeros_(self.contract.weight)
+        nn.init.zeros_(self.contract.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, width, H, W)` to the same."""
+        return x + self.contract(F.gelu(self.expand(self.norm(self.spatial(x)))))

@@ -1,0 +1,69 @@
+"""How far a vector is from a codeword: Euclidean, cosine, or Euclidean plus the price of the code."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codec.quantizers.search import nearest
+
+
+class Euclidean(nn.Module):
+    """Squared Euclidean distance (van den Oord et al. 2017, arXiv:1711.00937)."""
+
+    codebook_size: int | None = None  # the only size it works with, if it is bound to one
+
+    def place(self, vectors: Tensor) -> Tensor:
+        """Where vectors and codewords are compared: as they are."""
+        return vectors
+
+    def nearest(self, z: Tensor, e: Tensor) -> Tensor:
+        """`(N, D)` placed vectors and `(K, D)` placed codewords to int64 `(N,)`."""
+        return nearest(z, e)
+
+    def observe(self, counts: Tensor) -> None:
+        """Hits of each code in one training batch; of no interest here."""
+
+
+class Cosine(Euclidean):
+    """Both sides on the unit sphere: the l2-normalised codebook of Yu et al. 2021 (ViT-VQGAN), arXiv:2110.04627."""
+
+    def place(self, vectors: Tensor) -> Tensor:
+        """Project to the unit sphere."""
+        return F.normalize(vectors, dim=-1)
+
+
+class RateDistortion(Euclidean):
+    """Squared distance plus `rate_weight` times the code's length in bits: entropy-constrained VQ.
+
+    Chou, Lookabaugh, Gray 1989, "Entropy-constrained vector quantization". Rare codes must earn their bits, so a static
+    table writes fewer bits at the same distortion. Lengths follow the hits of training batches and are frozen in eval.
+
+    Args:
+        codebook_size: K.
+        rate_weight: squared distance that one bit may cost.
+        decay: of the running hit counts.
+    """
+
+    hits: Tensor  # (K,) running mean of hits per batch
+
+    def __init__(self, codebook_size: int, rate_weight: float, decay: float = 0.998) -> None:
+        super().__init__()
+        self.codebook_size = codebook_size
+        self.rate_weight = rate_weight
+        self.decay = decay
+        self.register_buffer("hits", torch.ones(codebook_size))
+
+    def lengths_bits(self) -> Tensor:
+        """`(K,)` ideal code lengths; a code without hits is priced as if it had a tenth of a fair share."""
+        floor = 0.1 * self.hits.mean()
+        smooth = self.hits + floor
+        return -torch.log2(smooth / smooth.sum())
+
+    def nearest(self, z: Tensor, e: Tensor) -> Tensor:
+        """As `Euclidean.nearest`, with the price of each code added."""
+        return nearest(z, e, self.rate_weight * self.lengths_bits())
+
+    @torch.no_grad()
+    def observe(self, counts: Tensor) -> None:
+        """Follow the hits of one training batch (already summed over processes)."""
+        self.hits.lerp_(counts.to(self.hits), 1 - self.decay)

@@ -1,0 +1,53 @@
+"""Nearest codeword by blocks: the N x K score matrix never exists, only a block of it.
+
+|z - e|^2 + b = |z|^2 + (|e|^2 + b - 2 z.e), so the smallest bracket wins and |z|^2 is not needed.
+"""
+
+import torch
+from torch import Tensor
+
+QUERY_ROWS = (
+    256  # every block has this many rows, the last one filled up: one kernel shape, so codes do not depend on the batch
+)
+CODE_ROWS = 8192
+
+
+@torch.no_grad()
+def nearest(z: Tensor, codebook: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Index of the codeword with the smallest squared distance plus bias; the lowest index wins a tie.
+
+    Args:
+        z: `(N, D)`.
+        codebook: `(K, D)`.
+        bias: `(K,)` cost added to each codeword, in units of squared distance.
+
+    Returns:
+        int64 `(N,)`.
+    """
+    if z.ndim != 2 or codebook.ndim != 2 or z.shape[1] != codebook.shape[1]:
+        raise ValueError(
+            f"expected (N, D) queries and a (K, D) codebook, got {tuple(z.shape)} and {tuple(codebook.shape)}"
+        )
+    with torch.autocast(z.device.type, enabled=False):
+        e = codebook.float()
+        cost = e.square().sum(1)
+        if bias is not None:
+            cost = cost + bias.float()
+        blocks = [_nearest_block(block, e, cost) for block in z.float().split(QUERY_ROWS)]
+    return torch.cat(blocks) if blocks else z.new_empty(0, dtype=torch.int64)
+
+
+def _nearest_block(z: Tensor, e: Tensor, cost: Tensor) -> Tensor:
+    count = z.shape[0]
+    if count < QUERY_ROWS:
+        z = torch.cat([z, z.new_zeros(QUERY_ROWS - count, z.shape[1])])
+    best, index = None, None
+    for first in range(0, e.shape[0], CODE_ROWS):
+        rows = slice(first, first + CODE_ROWS)
+        score, winner = torch.addmm(cost[rows], z, e[rows].T, alpha=-2).min(1)
+        winner = winner + first
+        if best is not None:
+            closer = score < best
+            score, winner = torch.where(closer, score, best), torch.where(closer, winner, index)
+        best, index = score, winner
+    return index[:count]

@@ -1,0 +1,172 @@
+"""Train a TokenCodec: one Lightning module whose validation goes through the real file."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, cast
+
+import lightning
+import torch
+from torch import Tensor
+
+from codec.entropy import ideal_bits
+from codec.evaluation import CodebookUsage, psnr
+from codec.models import TokenCodec
+from codec.nn import PatchBasis, principal_basis
+from codec.training.losses import Fidelity, WeightedSum
+from codec.training.schedule import warm_constant_cosine
+from codec.types import Media
+
+
+class StartsFromBasis(Protocol):
+    """A backbone whose linear part can be set to a basis of patches."""
+
+    def start_from(self, basis: PatchBasis) -> None:
+        """Set the linear part; what is learned on top begins at zero."""
+
+
+START_BATCHES = 40  # batches of crops that PCA and k-means see before the first step
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """AdamW and its schedule.
+
+    Attributes:
+        learning_rate: peak.
+        weight_decay: decoupled.
+        warmup_steps: linear rise.
+        constant_until: fraction of the run before the cosine to zero.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    warmup_steps: int = 200
+    constant_until: float = 0.4
+
+
+class TokenizerTraining(lightning.LightningModule):
+    """Reconstruction and quantizer losses; codebook usage, perplexity, and real bytes beside estimated bits.
+
+    Args:
+        model: what is trained.
+        fidelity: distortion terms.
+        loss: weights of all terms.
+        optimisation: AdamW and schedule.
+        total_steps: length of the run.
+        start_from_data: begin at the PCA of patches and k-means of latents; the backbone must know `start_from`.
+        latent_step: one unit of the latent in sample units (0 to 1), for the PCA start.
+        usage_window: training batches over which usage and perplexity are counted.
+    """
+
+    counts: Tensor  # (Q, K) hits of recent training batches, for the static prior
+
+    def __init__(
+        self,
+        model: TokenCodec,
+        fidelity: Fidelity,
+        loss: WeightedSum,
+        *,
+        optimisation: Optimisation,
+        total_steps: int,
+        start_from_data: bool = True,
+        latent_step: float = 80 / 255,
+        usage_window: int = 500,
+    ) -> None:
+        super().__init__()
+        self.model, self.fidelity, self.loss = model.to(memory_format=torch.channels_last), fidelity, loss
+        self.optimisation, self.total_steps = optimisation, total_steps
+        self.start_from_data, self.latent_step, self.usage_window = start_from_data, latent_step, usage_window
+        sizes = model.quantizer.codebook_sizes
+        self.register_buffer("counts", torch.zeros(len(sizes), max(sizes)))
+        self._usage = [CodebookUsage(size) for size in sizes]
+
+    def on_fit_start(self) -> None:
+        """Set the transform and the codebook from data, unless a checkpoint brought them."""
+        if not self.start_from_data or self.trainer.ckpt_path is not None:
+            return
+        crops = self.trainer.datamodule.crops()  # type: ignore[attr-defined]
+        batches = [crops.batch(-1 - i & 0x7FFFFFFF).float() / 255 for i in range(START_BATCHES)]
+        model = self.model
+        basis = principal_basis(batches, model.latent_dim, model.stride, self.latent_step)
+        for backbone in (model.encoder, model.decoder):
+            cast(StartsFromBasis, backbone).start_from(basis)
+        with torch.no_grad():
+            latents = [model.encoder(batch.to(self.device)).movedim(1, -1).flatten(0, 2) for batch in batches]
+            model.quantizer.start(torch.cat(latents))
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """One step on uint8 crops `(B, 3, H, W)`."""
+        pixels = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
+        quantized = self.model.quantizer(self.model.encoder(pixels).movedim(1, -1))
+        decoded = self.model.decoder(quantized.vectors.movedim(-1, 1)).float()
+        terms = self.fidelity(pixels, decoded) | quantized.losses
+        total = self.loss(terms)
+        self._count(quantized.codes)
+        self.log_dict(
+            {f"train/{name}": value.detach() for name, value in terms.items()} | {"train/loss": total.detach()}
+        )
+        return total
+
+    def _count(self, codes: Tensor) -> None:
+        """Follow the hits of each code; log usage and perplexity once a window."""
+        decay = 1 - 1 / self.usage_window
+        for q, usage in enumerate(self._usage):
+            flat = codes[..., q].flatten().cpu()
+            usage.update(flat)
+            self.counts[q].mul_(decay).add_(torch.bincount(flat, minlength=self.counts.shape[1]).to(self.counts))
+        if (self.global_step + 1) % self.usage_window == 0:
+            for q, usage in enumerate(self._usage):
+                self.log_dict({f"train/usage_{q}": usage.usage, f"train/perplexity_{q}": usage.perplexity})
+                self._usage[q] = CodebookUsage(usage.alphabet)
+
+    def on_validation_epoch_start(self) -> None:
+        """Fit the integer tables to recent training codes."""
+        sizes = self.model.quantizer.codebook_sizes
+        scaled = self.counts * 100
+        self.model.prior.fit([scaled[q, :size].round().long().cpu() for q, size in enumerate(sizes)])
+        self._seen = [CodebookUsage(size) for size in sizes]
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        """One whole picture uint8 `(1, 3, H, W)` through the real file and back."""
+        media = Media("image", batch[0].cpu())
+        codes = self.model.encode(batch)
+        data = self.model.compress(media)
+        decoded = self.model.decompress(data)
+        pixels = batch.shape[-1] * batch.shape[-2]
+        estimated = ideal_bits(self.model.prior, [plane.codes[0] for plane in codes.planes])
+        for usage, plane in zip(self._seen, codes.planes, strict=True):
+            usage.update(plane.codes)
+        values = {
+            "val/psnr": psnr(media.samples, decoded.samples),
+            "val/real_bpp": 8 * len(data) / pixels,
+            "val/estimated_bpp": estimated / pixels,
+        }
+        self.log_dict(values, on_epoch=True, batch_size=1)
+        if batch_idx < 4:
+            self._show(batch_idx, media.samples, decoded.samples)
+
+    def on_validation_epoch_end(self) -> None:
+        """Usage and perplexity over the validation pictures."""
+        for q, usage in enumerate(self._seen):
+            self.log_dict({f"val/usage_{q}": usage.usage, f"val/perplexity_{q}": usage.perplexity})
+
+    def _show(self, index: int, original: Tensor, decoded: Tensor) -> None:
+        for logger in self.loggers:
+            if isinstance(logger, lightning.pytorch.loggers.TensorBoardLogger):
+                pair = torch.cat([original, decoded], dim=2)
+                logger.experiment.add_image(f"val/original_and_decoded_{index}", pair, self.global_step)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with warm-up, constant, cosine."""
+        choice = self.optimisation
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=choice.learning_rate, weight_decay=choice.weight_decay, foreach=True
+        )
+        factor = partial(
+            warm_constant_cosine,
+            warmup_steps=choice.warmup_steps,
+            constant_until=choice.constant_until,
+            total_steps=self.total_steps,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
