@@ -1,6 +1,7 @@
 """Train a model: `python train.py experiment=image_fsq data.root=PICTURES` (also `codec train …`)."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import hydra
 import lightning
@@ -17,11 +18,10 @@ def main(config: DictConfig) -> None:
     """Compose, instantiate, fit."""
     lightning.seed_everything(config.seed, workers=True)
     torch.set_float32_matmul_precision("high")
-    model_config = OmegaConf.to_container(config.model, resolve=True)
-    assert isinstance(model_config, dict)
+    model_config = cast(dict[str, Any], OmegaConf.to_container(config.model, resolve=True))
     module = instantiate(
         config.training,
-        model=build({str(key): value for key, value in model_config.items()}),
+        model=build(model_config),
         fidelity=config.loss.fidelity,
         loss=config.loss.weights,
     )

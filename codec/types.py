@@ -82,6 +82,12 @@ class Codes:
             raise ValueError(f"planes disagree on the batch size: {sorted(batches)}")
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the first plane of a picture."""
+        rows, columns = self.planes[0].codes.shape[1:]
+        return rows, columns
+
+    @property
     def alphabets(self) -> tuple[int, ...]:
         """Alphabet of each plane."""
         return tuple(plane.alphabet for plane in self.planes)

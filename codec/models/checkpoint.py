@@ -76,16 +76,17 @@ def find(wanted: str | Path) -> CheckpointInfo:
 
 def load(wanted: str | Path) -> "TokenCodec":
     """Build a checkpoint's model in eval mode on the CPU, and check that its coding part is what its file says."""
-    import torch
     from omegaconf import OmegaConf
     from safetensors.torch import load_file
+
+    from codec.nn import channels_last
 
     info = find(wanted)
     config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(info.folder / CONFIG)))
     model = cast("TokenCodec", build(config))
     state = {name: _widen(tensor) for name, tensor in load_file(info.folder / WEIGHTS).items()}
     model.load_state_dict(state)
-    model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    model = channels_last(model.eval().requires_grad_(False))
     if model.coding_hash().hex() != info.coding_hash:
         raise ModelNotFoundError(f"checkpoint {info.folder} is damaged: its coding part does not match its hash")
     return model
@@ -94,7 +95,7 @@ def load(wanted: str | Path) -> "TokenCodec":
 def save(folder: Path, model: "TokenCodec", config: dict[str, Any], card: str) -> CheckpointInfo:
     """Write a checkpoint: matrices in half precision, vectors and integers as they are."""
     import torch
-    import yaml
+    from omegaconf import OmegaConf
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,7 @@ def save(folder: Path, model: "TokenCodec", config: dict[str, Any], card: str) -
     with torch.inference_mode():
         coding_hash = stored.coding_hash().hex()
     save_file(state, folder / WEIGHTS, {"format": FORMAT, "coding_hash": coding_hash})
-    (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
+    OmegaConf.save(OmegaConf.create(config), folder / CONFIG)
     (folder / CARD).write_text(card)
     return read_info(folder)
 

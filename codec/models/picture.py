@@ -36,7 +36,7 @@ def write_picture(
         alphabets=codes.alphabets,
     )
     writer = Writer(sink, head)
-    for index, part in enumerate(tiles(*codes.planes[0].codes.shape[1:], chunk)):
+    for index, part in enumerate(tiles(codes.grid, chunk)):
         streams = encode_chunk(prior, [plane.codes[0, part.rows, part.columns] for plane in codes.planes])
         writer.write(Section(SectionType.CODES, chunk=index, payload=pack_planes(streams)))
     for kind, name in METADATA.items():
@@ -83,7 +83,7 @@ class PictureReader:
             self.head.fields.channels,
         )
         self._grid = (-(-self.height // stride), -(-self.width // stride))
-        self._chunks = list(tiles(*self._grid, chunk))
+        self._chunks = list(tiles(self._grid, chunk))
         self.metadata: dict[str, bytes] = {}
         self.lost = set(range(len(self._chunks)))
         self.codes = self._read(missing, partial)

@@ -40,8 +40,9 @@ class Tile:
         return Tile(self.top * factor, self.left * factor, self.bottom * factor, self.right * factor)
 
 
-def tiles(height: int, width: int, size: int) -> Iterator[Tile]:
-    """Cut a grid into squares of `size`, in raster order; those at the end may be smaller."""
+def tiles(grid: tuple[int, int], size: int) -> Iterator[Tile]:
+    """Cut a grid of rows and columns into squares of `size`, in raster order; those at the end may be smaller."""
+    height, width = grid
     for top in range(0, height, size):
         for left in range(0, width, size):
             yield Tile(top, left, min(top + size, height), min(left + size, width))

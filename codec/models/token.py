@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +75,7 @@ class TokenCodec(nn.Module):
             raise ValueError(f"expected pixels (B, 3, H, W), got {tuple(x.shape)}")
         height, width = (-(-side // self.stride) for side in x.shape[-2:])
         codes = torch.empty(x.shape[0], height, width, len(self.quantizer.codebook_sizes), dtype=torch.int64)
-        for tile in tiles(height, width, self.tile):
+        for tile in tiles((height, width), self.tile):
             for i in range(x.shape[0]):
                 rows, columns = tile.shape
                 codes[i, tile.rows, tile.columns] = self._encode_tile(x[i : i + 1], tile)[:rows, :columns].cpu()
@@ -95,7 +95,7 @@ class TokenCodec(nn.Module):
         """Decode one tile after another: batch index, its place in pixels, and `(3, rows, columns)` in [0, 1]."""
         stacked = torch.stack([plane.codes for plane in codes.planes], -1)
         size, halo = self.tile, self.decoder.halo
-        for tile in tiles(*stacked.shape[1:3], self.tile):
+        for tile in tiles(codes.grid, self.tile):
             for i in range(stacked.shape[0]):
                 block = cut_block(stacked[i].movedim(-1, 0), tile, size, halo).movedim(0, -1)
                 vectors = self.quantizer.decode(block[None].to(self._device))
@@ -150,7 +150,7 @@ class TokenCodec(nn.Module):
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for part, module in (("quantizer", self.quantizer), ("prior", self.prior)):
-            for name, tensor in sorted(module.state_dict().items()):
+            for name, tensor in sorted(cast(nn.Module, module).state_dict().items()):
                 if name.rpartition(".")[2] not in STATISTICS:
                     values = tensor.detach().cpu().contiguous().numpy()
                     digest.update(f"{part}.{name} {values.dtype.str} {values.shape}".encode())
@@ -159,7 +159,7 @@ class TokenCodec(nn.Module):
 
     @property
     def _device(self) -> torch.device:
-        return next(self.decoder.parameters()).device
+        return next(self.parameters()).device
 
     @torch.inference_mode()
     def _encode_tile(self, x: Tensor, tile: Tile) -> Tensor:

@@ -1,8 +1,23 @@
 """Blocks that work at low resolution, with a finite receptive field: all spatial mixing is depthwise convolution."""
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def channels_last(module: Module) -> Module:
+    """The module with its weights in the layout in which CPU convolutions are fastest."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def start_at_zero(layer: nn.Conv2d) -> None:
+    """Let a convolution add nothing at first."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 class ChannelNorm(nn.Module):
@@ -31,8 +46,7 @@ class ConvBlock(nn.Module):
         self.norm = ChannelNorm(width)
         self.expand = nn.Conv2d(width, expansion * width, 1)
         self.contract = nn.Conv2d(expansion * width, width, 1)
-        nn.init.zeros_(self.contract.weight)
-        nn.init.zeros_(self.contract.bias)
+        start_at_zero(self.contract)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, width, H, W)` to the same."""

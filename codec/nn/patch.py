@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.nn.blocks import ConvBlock
+from codec.nn.blocks import ConvBlock, start_at_zero
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ class PatchEncoder(nn.Module):
         self.enter = nn.Conv2d(size, width, 1)
         self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(depth)))
         self.leave = nn.Conv2d(width, latent_dim, 1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+        start_at_zero(self.leave)
 
     @torch.no_grad()
     def start_from(self, basis: PatchBasis) -> None:
@@ -103,16 +102,16 @@ class PatchDecoder(nn.Module):
         self.enter = nn.Conv2d(latent_dim, width, 1)
         self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(depth)))
         self.leave = nn.Conv2d(width, size, 1)
+        mended = nn.Conv2d(mend_width, 12, 3, padding=1)
         self.mend = nn.Sequential(
             nn.Conv2d(12, mend_width, 3, padding=1),
             nn.GELU(),
             nn.Conv2d(mend_width, mend_width, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(mend_width, 12, 3, padding=1),
+            mended,
         )
-        for last in (self.leave, self.mend[-1]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        start_at_zero(self.leave)
+        start_at_zero(mended)
 
     @torch.no_grad()
     def start_from(self, basis: PatchBasis) -> None:

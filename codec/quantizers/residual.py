@@ -35,12 +35,13 @@ class Residual(nn.Module):
         self.estimator = estimator if estimator is not None else StraightThrough()
         self.dim = dims.pop()
         self.codebook_sizes = tuple(size for stage in stages for size in stage.codebook_sizes)
+        self._ordered = tuple(stages)
         self._widths = [len(stage.codebook_sizes) for stage in stages]
 
     def encode(self, z: Tensor) -> Tensor:
         """`(..., D)` vectors to int64 `(..., Q)` codes, coarse to fine."""
         residual, codes = z.float(), []
-        for stage in self.stages:
+        for stage in self._ordered:
             codes.append(stage.encode(residual))
             residual = residual - stage.decode(codes[-1])
         return torch.cat(codes, -1)
@@ -51,8 +52,8 @@ class Residual(nn.Module):
         if sum(used) != codes.shape[-1] or not used:
             raise ValueError(f"{codes.shape[-1]} codes a position do not fill whole stages of {self._widths}")
         parts = codes.split(used, dim=-1)
-        total = self.stages[0].decode(parts[0])
-        for stage, part in zip(self.stages[1:], parts[1:], strict=False):
+        total = self._ordered[0].decode(parts[0])
+        for stage, part in zip(self._ordered[1:], parts[1:], strict=False):
             total = total + stage.decode(part)
         return total
 
@@ -60,7 +61,7 @@ class Residual(nn.Module):
     def start(self, z: Tensor) -> None:
         """Start each stage on what the stages before it leave of `(N, D)` vectors."""
         residual = z.float()
-        for stage in self.stages:
+        for stage in self._ordered:
             stage.start(residual)
             residual = residual - stage.decode(stage.encode(residual))
 
@@ -70,7 +71,7 @@ class Residual(nn.Module):
             z = z.float()
             total, codes, losses = torch.zeros_like(z), [], dict[str, Tensor]()
             count = self._stage_count()
-            for stage in self.stages[:count]:
+            for stage in self._ordered[:count]:
                 out = stage((z - total).detach())
                 terms = out.losses | {"commitment": (z - total - out.vectors.detach()).square().mean()}
                 for name, value in terms.items():
@@ -81,5 +82,5 @@ class Residual(nn.Module):
 
     def _stage_count(self) -> int:
         if not self.training or float(torch.rand(())) >= self.dropout:
-            return len(self.stages)
-        return int(torch.randint(1, len(self.stages) + 1, ()))
+            return len(self._ordered)
+        return int(torch.randint(1, len(self._ordered) + 1, ()))

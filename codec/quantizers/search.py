@@ -41,13 +41,11 @@ def _nearest_block(z: Tensor, e: Tensor, cost: Tensor) -> Tensor:
     count = z.shape[0]
     if count < QUERY_ROWS:
         z = torch.cat([z, z.new_zeros(QUERY_ROWS - count, z.shape[1])])
-    best, index = None, None
+    best = z.new_full((z.shape[0],), torch.inf)
+    index = torch.zeros(z.shape[0], dtype=torch.int64, device=z.device)
     for first in range(0, e.shape[0], CODE_ROWS):
         rows = slice(first, first + CODE_ROWS)
         score, winner = torch.addmm(cost[rows], z, e[rows].T, alpha=-2).min(1)
-        winner = winner + first
-        if best is not None:
-            closer = score < best
-            score, winner = torch.where(closer, score, best), torch.where(closer, winner, index)
-        best, index = score, winner
+        index = torch.where(score < best, winner + first, index)
+        best = torch.minimum(score, best)
     return index[:count]

@@ -11,7 +11,7 @@ from torch import Tensor
 from codec.entropy import ideal_bits
 from codec.evaluation import CodebookUsage, psnr
 from codec.models import TokenCodec
-from codec.nn import PatchBasis, principal_basis
+from codec.nn import PatchBasis, channels_last, principal_basis
 from codec.training.losses import Fidelity, WeightedSum
 from codec.training.schedule import warm_constant_cosine
 from codec.types import Media
@@ -73,7 +73,7 @@ class TokenizerTraining(lightning.LightningModule):
         usage_window: int = 500,
     ) -> None:
         super().__init__()
-        self.model, self.fidelity, self.loss = model.to(memory_format=torch.channels_last), fidelity, loss
+        self.model, self.fidelity, self.loss = channels_last(model), fidelity, loss
         self.optimisation, self.total_steps = optimisation, total_steps
         self.start_from_data, self.latent_step, self.usage_window = start_from_data, latent_step, usage_window
         sizes = model.quantizer.codebook_sizes

@@ -1,0 +1,119 @@
+"""TokenCodec: tiles are exact, files come back, other models are refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from codec.errors import BitstreamError, ModelMismatchError
+from codec.models import TokenCodec
+from codec.models.tiling import Tile, cut_block, tiles
+from codec.nn import PatchDecoder, PatchEncoder
+from codec.quantizers import FSQ, EMACodebook, Projected, Residual, VectorQuantizer
+from codec.types import Media
+from tests.conftest import synthetic_picture
+
+
+def make(quantizer: nn.Module | None = None, tile: int = 4, chunk: int = 6) -> TokenCodec:
+    """A tiny codec with random weights everywhere."""
+    torch.manual_seed(3)
+    quantizer = quantizer if quantizer is not None else Projected(8, FSQ([8, 5, 5]))
+    codec = TokenCodec(
+        PatchEncoder(8, width=16, depth=2),
+        quantizer,
+        PatchDecoder(8, width=16, depth=2, mend_width=8),
+        latent_dim=8,
+        tile=tile,
+        chunk=chunk,
+    )
+    with torch.no_grad():
+        for parameter in codec.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return codec.eval()
+
+
+def rvq() -> Residual:
+    return Residual([VectorQuantizer(EMACodebook(16, 8)) for _ in range(3)])
+
+
+@torch.no_grad()
+def test_tokens_of_tiles_equal_tokens_of_the_whole_picture() -> None:
+    """In float64, where a kernel's last digit decides nothing: interior positions need only the halo."""
+    codec = make().double()
+    codec.quantizer.float()
+    picture = torch.rand(1, 3, 11 * 8, 13 * 8, dtype=torch.float64)
+    edge = codec.encoder.halo * 8
+    rows = torch.arange(-edge, 11 * 8 + edge).clamp(0, 11 * 8 - 1)
+    columns = torch.arange(-edge, 13 * 8 + edge).clamp(0, 13 * 8 - 1)
+    latent = codec.encoder(picture[..., rows[:, None], columns])
+    inner = latent[..., codec.encoder.halo : -codec.encoder.halo, codec.encoder.halo : -codec.encoder.halo]
+    whole = codec.quantizer.encode(inner.movedim(1, -1).float())[..., 0]
+    for tile in tiles((11, 13), codec.tile):
+        block = cut_block(picture, tile.scaled(8), codec.tile * 8, edge)
+        part = codec.encoder(block)[0, :, codec.encoder.halo :, codec.encoder.halo :]
+        codes = codec.quantizer.encode(part.movedim(0, -1).float())[: tile.shape[0], : tile.shape[1], 0]
+        assert torch.equal(codes, whole[0, tile.rows, tile.columns])
+
+
+def test_codes_do_not_depend_on_batch_or_surroundings() -> None:
+    codec = make()
+    pictures = torch.stack([synthetic_picture(70, 90, seed) for seed in range(3)])
+    together = codec.encode(pictures).planes[0].codes
+    for i in range(3):
+        assert torch.equal(codec.encode(pictures[i : i + 1]).planes[0].codes[0], together[i])
+    cropped = codec.encode(pictures[:1, :, : 6 * 8]).planes[0].codes[0]
+    assert torch.equal(cropped[:4], together[0, :4])  # the tile's rows whose receptive field lies inside
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 7), (8, 8), (97, 64)])
+@pytest.mark.parametrize("quantizer", [None, rvq], ids=["fsq", "residual"])
+def test_file_round_trip(size: tuple[int, int], quantizer: object) -> None:
+    codec = make(quantizer() if callable(quantizer) else None)
+    for channels in (1, 3):
+        media = Media("image", synthetic_picture(*size)[:channels])
+        back = codec.decompress(codec.compress(media))
+        assert back.samples.shape == media.samples.shape
+        expected = codec.decode(codec.encode(media.samples.expand(3, -1, -1)[None]))[0, :, : size[0], : size[1]]
+        if channels == 3:
+            assert torch.equal(back.samples, expected.mul(255).round().to(torch.uint8))
+
+
+def test_another_models_file_is_refused() -> None:
+    data = make().compress(Media("image", synthetic_picture(20, 20)))
+    other = make(Projected(8, FSQ([8, 5, 4])))
+    with pytest.raises(ModelMismatchError, match="needs model"):
+        other.decompress(data)
+
+
+def test_partial_keeps_whole_chunks() -> None:
+    codec = make(chunk=4)
+    media = Media("image", synthetic_picture(64, 64))
+    data = codec.compress(media)
+    with pytest.raises(BitstreamError):
+        codec.decompress(data[: len(data) * 2 // 3])
+    whole, part = codec.decompress(data), codec.decompress(data[: len(data) * 2 // 3], partial=True)
+    assert torch.equal(part.samples[:, :8, :8], whole.samples[:, :8, :8])
+    assert not torch.equal(part.samples, whole.samples)
+
+
+def test_disagreeing_parts_are_refused_with_both_numbers() -> None:
+    with pytest.raises(ValueError, match="latent_dim is 9 but the quantizer works on 8"):
+        TokenCodec(PatchEncoder(9), rvq(), PatchDecoder(9), latent_dim=9)
+
+
+def test_synthesis_is_not_part_of_the_hash() -> None:
+    codec = make()
+    before = codec.coding_hash()
+    with torch.no_grad():
+        next(codec.decoder.parameters()).add_(1)
+    assert codec.coding_hash() == before
+    with torch.no_grad():
+        next(codec.quantizer.parameters()).add_(1)
+    assert codec.coding_hash() != before
+
+
+def test_tiles_cover_a_grid_once() -> None:
+    seen = torch.zeros(11, 13)
+    for tile in tiles((11, 13), 4):
+        seen[tile.rows, tile.columns] += 1
+    assert (seen == 1).all()
+    assert Tile(1, 2, 3, 5).scaled(8) == Tile(8, 16, 24, 40)

@@ -1,0 +1,87 @@
+"""Golden bytes: a stream written once decodes to the same codes for ever; a change here raises the bitstream version."""
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codec.media import read_image
+from codec.models import load
+from codec.types import Plane
+
+GOLDEN = Path(__file__).parent / "golden"
+CODES = {"colour": "", "grey": ""}
+
+FRESH = """
+import hashlib, sys, torch
+from pathlib import Path
+from codec.models import load
+torch.set_num_threads(int(sys.argv[2]))
+model = load(Path(sys.argv[1]) / "tiny")
+for name in ("colour", "grey"):
+    with open(Path(sys.argv[1]) / f"{name}.lmc", "rb") as file:
+        codes = model.read_codes(file).codes.planes[0].codes
+    print(hashlib.sha256(codes.numpy().tobytes()).hexdigest())
+"""
+
+
+def golden_codes(name: str) -> Plane:
+    data = (GOLDEN / f"{name}.lmc").read_bytes()
+    return load(GOLDEN / "tiny").read_codes(io.BytesIO(data)).codes.planes[0]
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_golden_streams_hold_the_recorded_codes(name: str) -> None:
+    assert hashlib.sha256(golden_codes(name).codes.numpy().tobytes()).hexdigest()[:16] == CODES[name]
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_the_recorded_codes_make_the_golden_bytes(name: str) -> None:
+    """The lossless half only: float encoders may differ between machines, the bytes of given codes may not."""
+    from codec.models.picture import write_picture
+    from codec.types import Codes
+
+    model, sink = load(GOLDEN / "tiny"), io.BytesIO()
+    write_picture(
+        read_image(GOLDEN / f"{name}.png"),
+        Codes((golden_codes(name),)),
+        sink,
+        prior=model.prior,
+        chunk=model.chunk,
+        coding_hash=model.coding_hash(),
+    )
+    assert sink.getvalue() == (GOLDEN / f"{name}.lmc").read_bytes()
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_the_picture_comes_back(name: str) -> None:
+    decoded = load(GOLDEN / "tiny").decompress((GOLDEN / f"{name}.lmc").read_bytes()).samples
+    original = read_image(GOLDEN / f"{name}.png").samples
+    assert decoded.shape == original.shape
+    assert (decoded.float() - original.float()).square().mean().sqrt() < 12
+
+
+@pytest.mark.parametrize(
+    ("variables", "threads"),
+    [
+        ({"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}, 1),
+        ({"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}, 2),
+        ({"NUMBA_CPU_NAME": "generic"}, 1),
+    ],
+    ids=["sse", "avx2", "numba-generic"],
+)
+def test_other_machines_read_the_same_codes(variables: dict[str, str], threads: int, tmp_path: Path) -> None:
+    environment = os.environ | variables | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, str(GOLDEN), str(threads)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line[:16] for line in done.stdout.split()] == list(CODES.values())
