@@ -4,14 +4,13 @@ from pathlib import Path
 
 from codec import api
 from codec.cli.jobs import progress
-from codec.cli.measure import baselines as parse_baselines
-from codec.cli.measure import measure_baselines, measure_model
 from codec.errors import MediaError, UsageError
 
 
 def run(folder: Path, *, models: list[str] | None, baselines: str, json: Path | None, device: str, force: bool) -> None:
     """Measure every picture of a folder; a picture that fails stops the run, as a mean over the rest would mislead."""
-    from codec.evaluation import format_table, summarise, to_json
+    from codec.cli.measure import code_with_baselines, code_with_model, format_table, parse_baselines
+    from codec.evaluation import measure, summarise, to_json
     from codec.media import IMAGE_SUFFIXES, read_image
 
     if json is not None and json.exists() and not force:
@@ -20,17 +19,13 @@ def run(folder: Path, *, models: list[str] | None, baselines: str, json: Path | 
     if not files:
         raise MediaError(f"{folder} holds no picture")
     classical = parse_baselines(baselines)
-    names = models or [api.DEFAULT_IMAGE_MODEL]
-    codecs = [(name, api.load(name, device=device)) for name in names]
+    codecs = [(name, api.load(name, device=device)) for name in models or [api.DEFAULT_IMAGE_MODEL]]
     rows = []
     for file in progress(files, "measuring"):
         media = read_image(file)
-        sizes = []
-        for name, codec in codecs:
-            result, _ = measure_model(name, codec, file.name, media)
-            rows.append(result)
-            sizes.append(result.bytes)
-        rows.extend(result for result, _ in measure_baselines(classical, file.name, media, sizes[0]))
+        coded = [code_with_model(name, codec, media) for name, codec in codecs]
+        coded += code_with_baselines(classical, media, len(coded[0].data))
+        rows += [measure(file.name, media.samples, one) for one in coded]
     print(format_table(summarise(rows)))
     if json is not None:
         to_json(rows, json)

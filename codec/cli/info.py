@@ -28,7 +28,6 @@ def as_dict(description: FileDescription) -> dict[str, object]:
         "coding_hash": head.coding_hash.hex(),
         "alphabets": list(head.alphabets),
         "bytes": description.bytes,
-        "complete": description.complete,
         "sections": [
             {"type": section.name, "chunk": section.chunk, "planes": list(section.planes), "bytes": section.bytes}
             for section in description.sections
@@ -45,6 +44,6 @@ def lines(description: FileDescription) -> list[tuple[str, str]]:
         ("format", f"version {head.version}, {'chunk' if head.chunk_major else 'plane'}-major"),
         ("model", head.coding_hash.hex()),
         ("planes", ", ".join(f"{i}: {size or 'any'} codes" for i, size in enumerate(head.alphabets))),
-        ("bytes", f"{description.bytes}{'' if description.complete else ' (incomplete)'}"),
+        ("bytes", f"{description.bytes}"),
     ]
     return rows + [("section", f"{s.name}, chunk {s.chunk}, {s.bytes} bytes") for s in description.sections]

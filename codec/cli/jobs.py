@@ -14,10 +14,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Job:
-    """One input and the output it makes; None is the pipe."""
+    """One input and the output it makes; None is the pipe.
+
+    Attributes:
+        source: file to read.
+        target: file to write.
+        in_tree: part of a folder, whose output folders are made as needed.
+    """
 
     source: Path | None
     target: Path | None
+    in_tree: bool = False
 
 
 def plan(source: str, target: str | None, *, takes: frozenset[str], suffix: str, force: bool) -> list[Job]:
@@ -47,12 +54,12 @@ def plan(source: str, target: str | None, *, takes: frozenset[str], suffix: str,
 def run_all(jobs: Sequence[Job], work: Callable[[Job], None], label: str) -> None:
     """Run every job; one failing file of a folder is reported and the rest goes on, then its code is the exit code."""
     if len(jobs) == 1:
-        work(jobs[0])
+        _run(jobs[0], work)
         return
     failures: list[CodecError] = []
     for job in progress(jobs, label):
         try:
-            work(job)
+            _run(job, work)
         except CodecError as error:
             print(f"codec: {error}", file=sys.stderr)
             failures.append(error)
@@ -85,6 +92,15 @@ def write_pipe(data: bytes) -> None:
         sys.stdout.buffer.flush()
 
 
+def _run(job: Job, work: Callable[[Job], None]) -> None:
+    if job.in_tree and job.target is not None:
+        try:
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MediaError(f"cannot make folder {job.target.parent}: {error.strerror}") from error
+    work(job)
+
+
 def _plan_file(source: Path, target: str | None, suffix: str) -> Path | None:
     if target == PIPE:
         return None
@@ -103,7 +119,7 @@ def _plan_folder(source: Path, target: str | None, takes: frozenset[str], suffix
     files = sorted(file for file in source.rglob("*") if file.is_file() and file.suffix.lower() in takes)
     if not files:
         raise MediaError(f"{source} holds no file to work on (looked for {', '.join(sorted(takes))})")
-    return [Job(file, (root / file.relative_to(source)).with_suffix(suffix)) for file in files]
+    return [Job(file, (root / file.relative_to(source)).with_suffix(suffix), in_tree=True) for file in files]
 
 
 def _refuse_overwriting(jobs: Sequence[Job], force: bool) -> None:

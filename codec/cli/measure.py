@@ -1,62 +1,45 @@
-"""Measure codecs on pictures: a model through its real file, a classical codec at no fewer bytes."""
+"""Measure codecs on pictures: a model through its real file, a classical codec at no fewer bytes; print the means."""
 
 import time
 from collections.abc import Iterator, Sequence
 
-from torch import Tensor
-
-from codec.evaluation import Baseline, ImageResult, at_size, baseline, ms_ssim, psnr
+from codec.errors import UsageError
+from codec.evaluation import BASELINES, Baseline, CodecSummary, CodedImage
 from codec.models import Codec
 from codec.types import Media
 
-MS_SSIM_SIDE = 161  # the five scales need this many pixels
 
-
-def baselines(names: str) -> list[Baseline]:
+def parse_baselines(names: str) -> list[Baseline]:
     """Classical codecs from a comma-separated list."""
-    return [baseline(name.strip()) for name in names.split(",") if name.strip()]
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in BASELINES]
+    if unknown:
+        raise UsageError(f"unknown baseline {', '.join(unknown)}: choose from {', '.join(BASELINES)}")
+    return [BASELINES[name] for name in wanted]
 
 
-def measure_model(name: str, codec: Codec, image: str, media: Media) -> tuple[ImageResult, Tensor]:
-    """Encode to bytes, decode from bytes; the row and the decoded samples."""
+def code_with_model(name: str, codec: Codec, media: Media) -> CodedImage:
+    """Encode to the bytes of a file, decode from them, with the wall time of each."""
     begin = time.perf_counter()
     data = codec.compress(media)
     middle = time.perf_counter()
     decoded = codec.decompress(data).samples
-    end = time.perf_counter()
-    return row(name, image, media.samples, decoded, len(data), middle - begin, end - middle), decoded
+    return CodedImage(name, None, data, decoded, middle - begin, time.perf_counter() - middle)
 
 
-def measure_baselines(
-    classical: Sequence[Baseline], image: str, media: Media, target_bytes: int
-) -> Iterator[tuple[ImageResult, Tensor]]:
+def code_with_baselines(classical: Sequence[Baseline], media: Media, target_bytes: int) -> Iterator[CodedImage]:
     """Each classical codec at the smallest quality that spends at least `target_bytes`."""
-    rgb = media.samples.expand(3, -1, -1)
     for codec in classical:
-        coded = at_size(codec, rgb, target_bytes)
-        result = row(codec.name, image, rgb, coded.decoded, len(coded.data), coded.encode_seconds, coded.decode_seconds)
-        yield result, coded.decoded
+        yield codec.at_size(media.samples, target_bytes)
 
 
-def row(
-    name: str,
-    image: str,
-    original: Tensor,
-    decoded: Tensor,
-    size_bytes: int,
-    encode_seconds: float,
-    decode_seconds: float,
-) -> ImageResult:
-    """One line of a report."""
-    height, width = original.shape[1:]
-    large = min(height, width) >= MS_SSIM_SIDE
-    return ImageResult(
-        codec=name,
-        image=image,
-        bytes=size_bytes,
-        bits_per_pixel=8 * size_bytes / (height * width),
-        psnr_db=psnr(original, decoded),
-        ms_ssim=ms_ssim(original, decoded) if large else None,
-        encode_seconds=encode_seconds,
-        decode_seconds=decode_seconds,
-    )
+def format_table(means: Sequence[CodecSummary]) -> str:
+    """Aligned columns, a codec a line."""
+    lines = [f"{'codec':18} {'bytes':>9} {'bpp':>7} {'PSNR dB':>8} {'MS-SSIM':>8} {'enc s':>7} {'dec s':>7}"]
+    for row in means:
+        similarity = "-" if row.ms_ssim is None else f"{row.ms_ssim:.4f}"
+        lines.append(
+            f"{row.codec:18} {row.bytes:9.0f} {row.bits_per_pixel:7.3f} {row.psnr_db:8.2f} {similarity:>8}"
+            f" {row.encode_seconds:7.3f} {row.decode_seconds:7.3f}"
+        )
+    return "\n".join(lines)

@@ -1,8 +1,9 @@
 """Probabilities to integer frequencies that cost the fewest bits.
 
-Among all integer vectors with entries of at least one and a fixed sum, giving one count after the other to the symbol that gains
-most minimises the cross entropy, since the gain `p * log(1 + 1/f)` only falls as f grows (Fox 1966, "Discrete optimization via
-marginal analysis"). The counts whose gain exceeds a threshold are found for all symbols at once; bisection finds the threshold.
+Among all integer vectors with entries of at least one and a fixed sum, giving one count after the other to the
+symbol that gains most minimises the cross entropy, since the gain `p * log(1 + 1/f)` only falls as f grows (Fox
+1966, "Discrete optimization via marginal analysis"). The counts whose gain exceeds a threshold are found for all
+symbols at once; bisection finds the threshold.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The coder's inner loops, compiled by numba and kept in its cache between processes.
 
 Duda 2013, "Asymmetric numeral systems", arXiv:1311.2540; Giesen 2014, "Interleaved entropy coders", arXiv:1402.3392.
-The callers check shapes and types. What only a look at every symbol can find comes back as a number and the caller raises.
+The callers check shapes and types; what only a look at every symbol can find comes back as a number, and they raise.
 An interval is one uint64: frequency in the upper 32 bits, start (the sum of all frequencies before it) in the lower 32.
-Lane states live in an array: with eight lanes the loads and stores cost nothing measurable and any lane count shares one loop.
+Indices are cast to uint64 where they cannot be negative: numba then leaves out its test for negative ones (a fifth of
+the time). Lane states live in an array: with eight lanes that is as fast as eight variables, and one loop serves any number.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ IntegerArray = NDArray[np.int64]
 UnsignedArray = NDArray[np.uint64]
 WordArray = NDArray[np.uint32]
 
-OUTSIDE = -(1 << 31)  # what `decode_rows` leaves where a symbol was escaped; tables never hold this value
+OUTSIDE = -(1 << 31)  # stands for an escape among the values; tables never hold this symbol
+NO_SUCH_ROW, NO_ESCAPE_LEFT, ESCAPE_TOO_LARGE, WRONG_FREQUENCIES = -1, -2, -3, -4  # what may end decoding early
 _LOWER_HALF = np.uint64(0xFFFFFFFF)
 _WORD_BITS = np.uint64(32)
 _LOWER_BOUND = np.uint64(1 << 32)  # a state below it takes in a word
@@ -30,35 +32,39 @@ def intervals_of_rows(
     supports: IntegerArray,
     has_escape: bool,
     intervals: UnsignedArray,
+    begin: int,
     found: UnsignedArray,
-    escaped: IntegerArray,
-) -> int:
-    """Look up the interval of every symbol.
+    numbers: IntegerArray,
+) -> tuple[int, int]:
+    """Look up the interval of every symbol, from `begin` on; stops early when `numbers` is full.
 
     Args:
         symbols, rows: `(n,)`.
         supports: `(T, 3)`: first symbol value, number of values without the escape, index of the first interval.
         intervals: all tables' intervals.
         found: `(n,)`, receives one interval per symbol.
-        escaped: `(n,)`, receives the positions of symbols outside their table's support.
+        numbers: receives what stands in the stream for each symbol outside its table's support.
 
     Returns:
-        How many positions `escaped` holds, or `-1 - i` where symbol i has no table or no place in it.
+        Where to go on (n when done) and how many numbers there are; or i and -1 where symbol i has no place.
     """
-    count = 0
-    for i in range(symbols.size):
-        row = rows[i]
-        if np.uint64(row) >= np.uint64(supports.shape[0]):
-            return -1 - i
-        entry = symbols[i] - supports[row, 0]
-        if np.uint64(entry) >= np.uint64(supports[row, 1]):
-            if not has_escape:
-                return -1 - i
-            escaped[count] = i
+    count, tables = 0, np.uint64(supports.shape[0])
+    for i in range(begin, symbols.size):
+        row = np.uint64(rows[i])
+        if row >= tables:
+            return i, -1
+        entry, values = np.uint64(symbols[i] - supports[row, 0]), np.uint64(supports[row, 1])
+        if entry >= values:
+            if not has_escape or symbols[i] != np.int32(symbols[i]):
+                return i, -1
+            if count == numbers.size:
+                return i, count
+            beyond = symbols[i] - supports[row, 0]
+            numbers[count] = -2 * beyond - 1 if beyond < 0 else 2 * (beyond - supports[row, 1])
             count += 1
-            entry = supports[row, 1]
-        found[i] = intervals[supports[row, 2] + entry]
-    return count
+            entry = values
+        found[i] = intervals[np.uint64(supports[row, 2]) + entry]
+    return symbols.size, count
 
 
 @njit(cache=True, error_model="numpy")
@@ -92,14 +98,14 @@ def encode_intervals(
         position: index of the word written before.
     """
     headroom, total = np.uint64(64 - precision), _ONE << np.uint64(precision)
-    lane_mask = states.size - 1
+    lane_mask = np.uint64(states.size - 1)
     for i in range(intervals.size - 1, -1, -1):
         start, frequency = intervals[i] & _LOWER_HALF, intervals[i] >> _WORD_BITS
-        lane = (first + i) & lane_mask
+        lane = np.uint64(first + i) & lane_mask
         state = states[lane]
         if (state >> headroom) >= frequency:
             position -= 1
-            words[position] = np.uint32(state & _LOWER_HALF)
+            words[np.uint64(position)] = np.uint32(state & _LOWER_HALF)
             state >>= _WORD_BITS
         # (state // frequency) * total + state % frequency + start, with one multiplication less
         states[lane] = state + (state // frequency) * (total - frequency) + start
@@ -110,6 +116,7 @@ def encode_intervals(
 def decode_rows(
     rows: IntegerArray,
     precision: int,
+    supports: IntegerArray,
     bucket_bits: int,
     buckets: WordArray,
     intervals: UnsignedArray,
@@ -118,8 +125,9 @@ def decode_rows(
     states: UnsignedArray,
     words: WordArray,
     position: int,
+    numbers: IntegerArray,
+    numbers_read: int,
     symbols: IntegerArray,
-    escaped: IntegerArray,
 ) -> tuple[int, int]:
     """Decode one symbol per row, first to last.
 
@@ -127,38 +135,48 @@ def decode_rows(
         buckets: `(T << bucket_bits,)`: the interval in which each of a table's equal buckets of slots begins.
         values: symbol of each interval, `OUTSIDE` for an escape.
         position: index of the next word.
-        symbols: `(n,)`, receives the symbols; `escaped` the positions of those that are `OUTSIDE`.
+        numbers: the stream's escapes; `numbers_read`: index of the next.
+        symbols: `(n,)`, receives the symbols.
 
     Returns:
-        The next word's index and the number of escapes; or -1 and the first i whose row does not exist.
+        The indices of the next word and the next escape; or one of the failures below 0 and the i where it was met.
     """
-    bits, bucket_shift = np.uint64(precision), np.uint64(precision - bucket_bits)
-    slot_mask, lane_mask, tables = (_ONE << bits) - _ONE, states.size - 1, buckets.size >> bucket_bits
-    bound = _LOWER_BOUND if position < words.size else np.uint64(0)
-    count = 0
+    bits, row_shift, slot_shift = np.uint64(precision), np.uint64(bucket_bits), np.uint64(precision - bucket_bits)
+    slot_mask, lane_mask, tables = (_ONE << bits) - _ONE, np.uint64(states.size - 1), np.uint64(supports.shape[0])
+    end = words.size
+    bound = _LOWER_BOUND if position < end else np.uint64(0)
     for i in range(rows.size):
-        row = rows[i]
-        if np.uint64(row) >= np.uint64(tables):
-            return -1, i
-        lane = (first + i) & lane_mask
+        row = np.uint64(rows[i])
+        if row >= tables:
+            return NO_SUCH_ROW, i
+        lane = np.uint64(first + i) & lane_mask
         state = states[lane]
         slot = state & slot_mask
-        entry = buckets[(row << bucket_bits) + np.int64(slot >> bucket_shift)]
-        offset = slot - (intervals[entry] & _LOWER_HALF)
-        while offset >= (intervals[entry] >> _WORD_BITS):
-            entry += np.uint32(1)
-            offset = slot - (intervals[entry] & _LOWER_HALF)
-        state = (intervals[entry] >> _WORD_BITS) * (state >> bits) + offset
+        entry = np.uint64(buckets[(row << row_shift) + (slot >> slot_shift)])
+        interval = intervals[entry]
+        offset = slot - (interval & _LOWER_HALF)
+        while offset >= (interval >> _WORD_BITS):
+            entry += _ONE
+            interval = intervals[entry]
+            offset = slot - (interval & _LOWER_HALF)
+        state = (interval >> _WORD_BITS) * (state >> bits) + offset
         if state < bound:
-            state = (state << _WORD_BITS) | np.uint64(words[position])
+            state = (state << _WORD_BITS) | np.uint64(words[np.uint64(position)])
             position += 1
-            bound = _LOWER_BOUND if position < words.size else np.uint64(0)
+            bound = _LOWER_BOUND if position < end else np.uint64(0)
         states[lane] = state
-        symbols[i] = values[entry]
-        if values[entry] == OUTSIDE:
-            escaped[count] = i
-            count += 1
-    return position, count
+        symbol = np.int64(values[entry])
+        if symbol == OUTSIDE:
+            if numbers_read == numbers.size:
+                return NO_ESCAPE_LEFT, i
+            number = numbers[numbers_read]
+            numbers_read += 1
+            beyond = -((number + 1) >> 1) if number & 1 else supports[row, 1] + (number >> 1)
+            symbol = supports[row, 0] + beyond
+            if symbol != np.int32(symbol):
+                return ESCAPE_TOO_LARGE, i
+        symbols[i] = symbol
+    return position, numbers_read
 
 
 @njit(cache=True, error_model="numpy")
@@ -171,7 +189,7 @@ def decode_frequencies(
     position: int,
     symbols: IntegerArray,
 ) -> tuple[int, int]:
-    """Decode one symbol per row of `(n, A)` frequencies; returns like `decode_rows`, with n in place of the escapes."""
+    """Decode one symbol per row of `(n, A)` frequencies; returns like `decode_rows`, with n in place of the escape."""
     bits, lane_mask = np.uint64(precision), states.size - 1
     slot_mask, total = (_ONE << bits) - _ONE, 1 << precision
     for i in range(frequencies.shape[0]):
@@ -180,12 +198,12 @@ def decode_frequencies(
         for symbol in range(frequencies.shape[1]):
             frequency = frequencies[i, symbol]
             if frequency < 0 or frequency > total:
-                return -1, i
+                return WRONG_FREQUENCIES, i
             if row_total <= slot < row_total + frequency:
                 start, chosen = row_total, symbol
             row_total += frequency
         if row_total != total:
-            return -1, i
+            return WRONG_FREQUENCIES, i
         state = np.uint64(frequencies[i, chosen]) * (states[lane] >> bits) + np.uint64(slot - start)
         if state < _LOWER_BOUND and position < words.size:
             state = (state << _WORD_BITS) | np.uint64(words[position])

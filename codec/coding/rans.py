@@ -1,8 +1,9 @@
-"""The range coder of every plane: asymmetric numeral systems in up to eight interleaved lanes, driven by integer tables.
+"""The coder of every plane: asymmetric numeral systems in up to eight interleaved lanes, driven by integer tables.
 
-Duda 2013, "Asymmetric numeral systems", arXiv:1311.2540; Giesen 2014, "Interleaved entropy coders", arXiv:1402.3392.
-stream.py specifies the bytes, reference.py is the same coder in plain Python. The coder is last in, first out: the encoder
-collects all pushes and codes them backwards at the end, so that the decoder reads forwards, as a context model needs it.
+Duda 2013, "Asymmetric numeral systems", arXiv:1311.2540; Giesen 2014, "Interleaved entropy coders",
+arXiv:1402.3392. stream.py specifies the bytes, reference.py is the same coder in plain Python. The coder is last
+in, first out: the encoder collects all pushes and codes them backwards at the end, so that the decoder reads
+forwards, as a context model needs it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from codec.coding import kernels
 from codec.coding.frequencies import MAX_PRECISION_BITS
 from codec.coding.stream import LANES, SECTION, Stream, start_state
-from codec.coding.tables import FrozenTables, escape_numbers, escaped_symbols
+from codec.coding.tables import FrozenTables
 from codec.errors import BitstreamError, ModelMismatchError
 
+_ESCAPES_AT_ONCE = 4096
 _SEVERAL_LANES_FROM = {4: 1 << 16, 8: 1 << 18}  # symbols: fewer take under a millisecond in one lane
 _SEVERAL_LANES_MIN_BYTES = 1 << 14  # eight lanes cost about 36 bytes more than one: 0.2 % of this
 
@@ -24,7 +26,7 @@ class Encoder:
     """Collects the symbols of one stream, in the decoder's order, and codes them at `finish`.
 
     Args:
-        lanes: 1, 2, 4 or 8 interleaved states: one costs the fewest bytes, eight decode the fastest; `None` decides at `finish`.
+        lanes: 1, 2, 4 or 8 interleaved states: one costs the fewest bytes, eight are fastest; `None` decides at the end.
     """
 
     def __init__(self, lanes: int | None = None) -> None:
@@ -39,20 +41,20 @@ class Encoder:
         symbols, rows = _plain(symbols, 1), _plain(rows, 1)
         if symbols.shape != rows.shape:
             raise ValueError(f"every symbol needs a row, got {symbols.size} symbols and {rows.size} rows")
-        found, escaped = np.empty(symbols.size, np.uint64), np.empty(symbols.size, np.int64)
-        count = kernels.intervals_of_rows(
-            symbols, rows, tables.supports, tables.has_escape, tables.intervals, found, escaped
-        )
-        if count < 0:
-            raise ValueError(_misplaced(int(symbols[-1 - count]), int(rows[-1 - count]), tables))
+        found, numbers = np.empty(symbols.size, np.uint64), np.empty(_ESCAPES_AT_ONCE, np.int64)
+        done, escapes = 0, []
+        while done < symbols.size:
+            done, count = kernels.intervals_of_rows(
+                symbols, rows, tables.supports, tables.has_escape, tables.intervals, done, found, numbers
+            )
+            if count < 0:
+                raise ValueError(_misplaced(int(symbols[done]), int(rows[done]), tables))
+            escapes.append(numbers[:count].copy())
         self._pushes.append((found, tables.precision))
-        if count:
-            where = escaped[:count]
-            _check_int32(symbols[where])
-            self._escapes.append(escape_numbers(tables, rows[where], symbols[where]))
+        self._escapes += escapes
 
     def push_frequencies(self, symbols: NDArray[np.integer], frequencies: NDArray[np.integer], precision: int) -> None:
-        """Append symbols `(n,)`, each in [0, A), with its own table `(n, A)`; each sums to 2^precision, zeros are allowed."""
+        """Append symbols `(n,)` in [0, A), each with its own table `(n, A)` that sums to 2^precision and may hold zeros."""
         symbols, frequencies = _plain(symbols, 1), _plain(frequencies, 2)
         _check_precision(precision)
         if symbols.size != frequencies.shape[0]:
@@ -60,7 +62,10 @@ class Encoder:
         found = np.empty(symbols.size, np.uint64)
         valid = kernels.intervals_of_frequencies(symbols, frequencies, 1 << precision, found)
         if valid < symbols.size:
-            raise ValueError(_wrong_frequencies(valid, precision) + f", or symbol {symbols[valid]} has none of it")
+            raise ValueError(
+                f"row {valid} of the frequencies must not be negative, sum to 2^{precision} and leave symbol "
+                f"{symbols[valid]} at least 1; got {frequencies[valid]}"
+            )
         self._pushes.append((found, precision))
 
     def finish(self) -> bytes:
@@ -96,10 +101,11 @@ class Decoder:
     def pull_rows(self, rows: NDArray[np.integer], tables: FrozenTables) -> NDArray[np.int64]:
         """The next n symbols, int64 `(n,)`, for tables named by `rows` `(n,)`."""
         rows = _plain(rows, 1)
-        symbols, escaped = np.empty(rows.size, np.int64), np.empty(rows.size, np.int64)
-        position, count = kernels.decode_rows(
+        symbols = np.empty(rows.size, np.int64)
+        position, escapes_read = kernels.decode_rows(
             rows,
             tables.precision,
+            tables.supports,
             tables.bucket_bits,
             tables.buckets,
             tables.intervals,
@@ -108,17 +114,14 @@ class Decoder:
             self._states,
             self._words,
             self._words_read,
+            self._escapes,
+            self._escapes_read,
             symbols,
-            escaped,
         )
         if position < 0:
-            raise ValueError(f"row {rows[count]} is not one of the {tables.sizes.size} tables")
-        self._words_read = position
+            raise _failure(position, f"symbol {self._symbols_read + escapes_read}")
+        self._words_read, self._escapes_read = position, escapes_read
         self._symbols_read += rows.size
-        if count:
-            where = escaped[:count]
-            symbols[where] = escaped_symbols(tables, rows[where], self._take_escapes(count))
-            _check_decoded(symbols[where])
         return symbols
 
     def pull_frequencies(self, frequencies: NDArray[np.integer], precision: int) -> NDArray[np.int64]:
@@ -126,11 +129,11 @@ class Decoder:
         frequencies = _plain(frequencies, 2)
         _check_precision(precision)
         symbols = np.empty(frequencies.shape[0], np.int64)
-        position, count = kernels.decode_frequencies(
+        position, failed = kernels.decode_frequencies(
             frequencies, precision, self._symbols_read, self._states, self._words, self._words_read, symbols
         )
         if position < 0:
-            raise ValueError(_wrong_frequencies(count, precision))
+            raise _failure(position, f"row {failed}")
         self._words_read = position
         self._symbols_read += symbols.size
         return symbols
@@ -145,13 +148,6 @@ class Decoder:
                 f"{'are' if back else 'are not'} at their start; it was coded with other tables or is damaged",
                 SECTION,
             )
-
-    def _take_escapes(self, count: int) -> NDArray[np.int64]:
-        numbers = self._escapes[self._escapes_read : self._escapes_read + count]
-        if numbers.size < count:
-            raise ModelMismatchError("more symbols are escaped than it has escapes", SECTION)
-        self._escapes_read += count
-        return numbers
 
 
 def encode(
@@ -184,26 +180,22 @@ def _check_precision(precision: int) -> None:
         raise ValueError(f"precision must lie in 1..{MAX_PRECISION_BITS} bits, got {precision}")
 
 
-def _fits_int32(symbols: NDArray[np.int64]) -> bool:
-    return bool(np.all(symbols == symbols.astype(np.int32)))
-
-
-def _check_int32(symbols: NDArray[np.int64]) -> None:
-    if not _fits_int32(symbols):
-        raise ValueError("an escaped symbol must fit 32 bits with sign")
-
-
-def _check_decoded(symbols: NDArray[np.int64]) -> None:
-    if not _fits_int32(symbols):
-        raise BitstreamError("an escaped symbol does not fit 32 bits with sign", SECTION)
-
-
-def _wrong_frequencies(row: int, precision: int) -> str:
-    return f"row {row} of the frequencies is not a set of non-negative integers that sum to 2^{precision}"
+def _failure(kind: int, where: str) -> Exception:
+    """What a decoding kernel's negative result means: the stream's fault or the caller's."""
+    match kind:
+        case kernels.NO_SUCH_ROW:
+            return ValueError(f"{where} names a table that does not exist")
+        case kernels.NO_ESCAPE_LEFT:
+            return ModelMismatchError(f"{where} is escaped, but no escape is left", SECTION)
+        case kernels.ESCAPE_TOO_LARGE:
+            return BitstreamError(f"{where} is escaped and does not fit 32 bits with sign", SECTION)
+        case _:
+            return ValueError(f"{where} of the frequencies has a negative entry or a sum that is not 2^precision")
 
 
 def _misplaced(symbol: int, row: int, tables: FrozenTables) -> str:
     if not 0 <= row < tables.sizes.size:
         return f"row {row} is not one of the {tables.sizes.size} tables"
     low, count, _ = (int(number) for number in tables.supports[row])
-    return f"symbol {symbol} lies outside table {row}, which holds {low}..{low + count - 1} and has no escape"
+    beyond = "an escape must fit 32 bits with sign" if tables.has_escape else "it has no escape"
+    return f"symbol {symbol} lies outside table {row}, which holds {low}..{low + count - 1}, and {beyond}"

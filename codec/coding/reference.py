@@ -1,12 +1,14 @@
 """The coder in plain Python integers: slow, readable, and equal to rans.py byte for byte.
 
-It follows the text of stream.py sentence by sentence and shares no code with the fast coder. Duda 2013, arXiv:1311.2540.
+It follows the text of stream.py and shares no code with the fast coder. Duda 2013, arXiv:1311.2540.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from codec.errors import ModelMismatchError
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,13 @@ def encode(symbols: Sequence[int], tables: Sequence[SymbolTable], lanes: int) ->
     pairs = zip(symbols, tables, strict=True)
     escapes = b"".join(_varint(_fold(s, t)) for s, t in pairs if not t.low <= s < t.end)
     head = bytes([lanes.bit_length() - 1 + (4 if escapes else 0)]) + (_varint(len(escapes)) if escapes else b"")
-    sizes = [8] * lanes if lanes > 1 else [(states[0].bit_length() + 7) // 8 if states[0] > 1 else 0]
-    final = b"".join(x.to_bytes(size, "little") for x, size in zip(states, sizes, strict=True))
+    size = 8 if lanes > 1 else (states[0].bit_length() + 7) // 8
+    final = b"" if states == [_start(1)] else b"".join(x.to_bytes(size, "little") for x in states)
     return head + escapes + final + b"".join(word.to_bytes(4, "little") for word in reversed(words))
 
 
 def decode(data: bytes, tables: Sequence[SymbolTable]) -> list[int]:
-    """The symbols of a whole stream, one per table."""
+    """The symbols of a whole undamaged stream, one per table."""
     lanes, escapes, states, words = _take_apart(data)
     symbols = []
     for i, table in enumerate(tables):
@@ -62,7 +64,8 @@ def decode(data: bytes, tables: Sequence[SymbolTable]) -> list[int]:
         states[i % lanes] = x << 32 | words.pop(0) if x < 2**32 and words else x
         symbol = table.low + entry
         symbols.append(_unfold(escapes.pop(0), table) if symbol == table.end else symbol)
-    assert not words and not escapes and states == [_start(lanes)] * lanes
+    if words or escapes or states != [_start(lanes)] * lanes:
+        raise ModelMismatchError("the stream does not end with its last symbol")
     return symbols
 
 
@@ -77,13 +80,13 @@ def _take_apart(data: bytes) -> tuple[int, list[int], list[int], list[int]]:
             number, section = _read_varint(section)
             escapes.append(number)
     size = 8 if lanes > 1 else len(rest) if len(rest) <= 8 else 5 + (len(rest) - 5) % 4
-    states = [int.from_bytes(rest[size * i : size * (i + 1)], "little") if size else 1 for i in range(lanes)]
+    states = [int.from_bytes(rest[size * i : size * (i + 1)], "little") if size else _start(1) for i in range(lanes)]
     rest = rest[size * lanes :]
     return lanes, escapes, states, [int.from_bytes(rest[i : i + 4], "little") for i in range(0, len(rest), 4)]
 
 
 def _start(lanes: int) -> int:
-    return 1 if lanes == 1 else 2**32
+    return 2**8 if lanes == 1 else 2**32
 
 
 def _fold(symbol: int, table: SymbolTable) -> int:

@@ -1,7 +1,8 @@
 """Frozen integer tables: the only probabilities that the coder ever sees.
 
-Tables are made once, in float64, and stored with a model as integers: a float computed again on another machine may differ.
-Each table has its own support and an escape for what lies outside, since frequencies forced on a common wide alphabet cost 0.4 to 4.7 %.
+Tables are made once, in float64, and stored with a model as integers: a float computed again on another machine may
+differ. Each table has its own support and an escape for what lies outside, since frequencies forced on a common
+wide alphabet cost 0.4 to 4.7 %.
 """
 
 from __future__ import annotations
@@ -108,12 +109,13 @@ class FrozenTables:
             raise ValueError(f"{outside.sum()} symbols lie outside their tables, which have no escape")
         frequencies = self.frequencies[self.starts[rows] + np.where(outside, limits, entries)]
         bits = self.precision - np.log2(frequencies.astype(np.float64))
-        bits[outside] += 8.0 * varint_bytes(escape_numbers(self, rows[outside], symbols[outside]))
+        beyond = np.where(entries < 0, -2 * entries - 1, 2 * (entries - limits))[outside]
+        bits[outside] += 8.0 * varint_bytes(beyond)
         return bits
 
     def to_arrays(self) -> dict[str, NDArray]:
         """What a checkpoint stores."""
-        scalars = {"precision": np.int64([self.precision]), "has_escape": np.int64([self.has_escape])}
+        scalars = {"precision": np.array([self.precision]), "has_escape": np.array([int(self.has_escape)])}
         return {"frequencies": self.frequencies, "sizes": self.sizes, "offsets": self.offsets, **scalars}
 
     @classmethod
@@ -126,18 +128,6 @@ class FrozenTables:
             int(arrays["precision"].item()),
             bool(arrays["has_escape"].item()),
         )
-
-
-def escape_numbers(tables: FrozenTables, rows: NDArray[np.int64], symbols: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Symbols `(n,)` outside their supports as unsigned numbers: 0, 2, 4 … upwards from the end, 1, 3, 5 … downwards."""
-    low, count = tables.supports[rows, 0], tables.supports[rows, 1]
-    return np.where(symbols < low, 2 * (low - symbols) - 1, 2 * (symbols - low - count))
-
-
-def escaped_symbols(tables: FrozenTables, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The inverse of `escape_numbers`."""
-    low, count = tables.supports[rows, 0], tables.supports[rows, 1]
-    return np.where(numbers % 2 == 1, low - (numbers + 1) // 2, low + count + numbers // 2)
 
 
 def tables_from_pmfs(

@@ -105,6 +105,7 @@ def save(folder: Path, model: "TokenCodec", config: dict[str, Any], card: str) -
     with torch.inference_mode():
         coding_hash = stored.coding_hash().hex()
     save_file(state, folder / WEIGHTS, {"format": FORMAT, "coding_hash": coding_hash})
+    (folder / WEIGHTS).chmod(0o644)
     OmegaConf.save(OmegaConf.create(config), folder / CONFIG)
     (folder / CARD).write_text(card)
     return read_info(folder)

@@ -1,0 +1,128 @@
+"""What an entropy model promises: a generator of steps, each with integer tables for codes that become known.
+
+`steps(layout, known)` yields what the coder does next; the driver fills `known` before it resumes. So encoder, decoder,
+quantiser of latents and sampler share one order.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from codec.coding import FrozenTables
+
+FIXED_POINT = 256  # means and dequantised latents are integers in 1 / FIXED_POINT
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One frozen table for each symbol.
+
+    Attributes:
+        index: int64 `(n,)`.
+        tables: what the index points into.
+    """
+
+    index: NDArray[np.int64]
+    tables: FrozenTables
+
+    def draw(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """One symbol from each table; where an escape is drawn, the table's first symbol stands for it."""
+        tables = self.tables
+        totals = np.cumsum(tables.frequencies.astype(np.int64))
+        before = totals[tables.starts] - tables.frequencies[tables.starts]
+        targets = before[self.index] + random.integers(1 << tables.precision, size=len(self.index))
+        entries = np.searchsorted(totals, targets, side="right") - tables.starts[self.index]
+        escaped = tables.has_escape & (entries == tables.sizes[self.index] - 1)
+        return tables.offsets[self.index] + np.where(escaped, 0, entries)
+
+
+@dataclass(frozen=True)
+class Frequencies:
+    """A table for each symbol, made by an integer network.
+
+    Attributes:
+        values: int64 `(n, A)`, each row sums to 2^precision.
+        precision: bits.
+    """
+
+    values: NDArray[np.int64]
+    precision: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the coder does next.
+
+    Attributes:
+        plane: which plane.
+        where: int64 `(n,)` flat positions in the chunk.
+        tables: for these symbols.
+        means: int64 `(n,)` in 1/256 for a latent: code = round(y - mean), y_hat = code + mean.
+        radix: where a code is several coder symbols (digits), the number of values of this digit; None for whole codes.
+        place: worth of one unit of this digit, so a code is the sum of its digits times their places.
+    """
+
+    plane: int
+    where: NDArray[np.int64]
+    tables: Rows | Frequencies
+    means: NDArray[np.int64] | None = None
+    radix: int | None = None
+    place: int = 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The grids of the planes in one chunk.
+
+    Attributes:
+        grids: a shape for each plane.
+    """
+
+    grids: tuple[tuple[int, ...], ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of positions of each plane."""
+        return tuple(int(np.prod(grid, dtype=np.int64)) for grid in self.grids)
+
+
+@dataclass
+class Known:
+    """What has been coded so far.
+
+    Attributes:
+        codes: int64 `(positions,)` for each plane; a model must not read positions that no step has named yet.
+        latents: int64 `(positions,)` y_hat in 1/256, for planes that have means.
+    """
+
+    codes: list[NDArray[np.int64]]
+    latents: list[NDArray[np.int64]]
+
+    @classmethod
+    def nothing(cls, layout: Layout) -> "Known":
+        """All positions still unknown."""
+        return cls(
+            [np.zeros(size, np.int64) for size in layout.sizes], [np.zeros(size, np.int64) for size in layout.sizes]
+        )
+
+
+class EntropyModel(Protocol):
+    """Probabilities of the planes of one chunk."""
+
+    def bits(self, planes: Sequence[Tensor]) -> Tensor:
+        """Expected code length; in eval, -log2 of the integer tables."""
+
+    def steps(self, layout: Layout, known: Known) -> Iterator[Step]:
+        """What to code, in order."""
+
+
+def table_bits(tables: Rows | Frequencies, symbols: NDArray[np.int64]) -> float:
+    """-log2 of the share that the integer tables give to `(n,)` symbols, summed."""
+    if isinstance(tables, Rows):
+        return float(tables.tables.bits(tables.index, symbols).sum())
+    chosen = tables.values[np.arange(len(symbols)), symbols]
+    return float((tables.precision - np.log2(chosen)).sum())
