@@ -8,16 +8,15 @@ MEDIA holds `kodak/*.png`, and for --usage also `images-train.tar` and `images-v
 import argparse
 import json
 import statistics
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from codec import api
+from codec.cli.measure import code_with_model, format_table
 from codec.entropy import ideal_bits
-from codec.evaluation import ImageResult, baseline, format_table, ms_ssim, psnr, summarise
+from codec.evaluation import BASELINES, ImageResult, measure, summarise
 from codec.media import read_image
 from codec.models import TokenCodec, load
 from codec.training.export import count_codes
@@ -36,35 +35,21 @@ def measure_kodak(model: TokenCodec, name: str, pictures: list[Path]) -> tuple[l
     model.decompress(model.compress(read_image(pictures[0])))
     for path in pictures:
         media = read_image(path)
-        begin = time.perf_counter()
-        data = model.compress(media)
-        middle = time.perf_counter()
-        decoded = model.decompress(data).samples
-        end = time.perf_counter()
+        coded = code_with_model(name, model, media)
         planes = [plane.codes[0] for plane in model.encode(media.samples[None]).planes]
-        excess.append(len(data) - ideal_bits(model.prior, planes) / 8)
-        rows.append(result(name, path, media.samples, decoded, len(data), (middle - begin, end - middle)))
+        excess.append(len(coded.data) - ideal_bits(model.prior, planes) / 8)
+        rows.append(measure(path.name, media.samples, coded))
     return rows, excess
-
-
-def result(
-    name: str, path: Path, original: Tensor, decoded: Tensor, size_bytes: int, seconds: tuple[float, float]
-) -> ImageResult:
-    """One row."""
-    pixels = original.shape[1] * original.shape[2]
-    scores = psnr(original, decoded), ms_ssim(original, decoded)
-    return ImageResult(name, path.name, size_bytes, 8 * size_bytes / pixels, *scores, *seconds)
 
 
 def measure_curve(name: str, qualities: tuple[int, ...], pictures: list[Path]) -> list[tuple[float, float, float]]:
     """Mean bits per pixel, PSNR and MS-SSIM of a classical codec at fixed qualities."""
-    codec, points = baseline(name), []
+    codec, points = BASELINES[name], []
     for quality in qualities:
         rows = []
         for path in pictures:
             samples = read_image(path).samples
-            data = codec.encode(samples, quality)
-            rows.append(result(name, path, samples, codec.decode(data), len(data), (0.0, 0.0)))
+            rows.append(measure(path.name, samples, codec.code(samples, quality)))
         means = (
             statistics.fmean(getattr(row, key) for row in rows) for key in ("bits_per_pixel", "psnr_db", "ms_ssim")
         )

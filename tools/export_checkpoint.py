@@ -1,6 +1,6 @@
 """Make a shippable checkpoint from a training run that was stopped early, and fill in its card.
 
-    python tools/export_checkpoint.py runs/NAME/last.ckpt OUT --overrides experiment=image_tokens_f8 data.root=PICTURES
+python tools/export_checkpoint.py runs/NAME/last.ckpt OUT --overrides experiment=image_tokens_f8 data.root=PICTURES
 """
 
 import argparse

@@ -28,6 +28,8 @@ class Source(Protocol):
 def walk(model: EntropyModel, layout: Layout, source: Source) -> Known:
     """Fill everything, in the model's order."""
     known = Known.nothing(layout)
+    if not any(layout.sizes):
+        return known
     for step in model.steps(layout, known):
         symbols = source.codes(step)
         known.codes[step.plane][step.where] += symbols * step.place

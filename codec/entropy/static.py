@@ -65,7 +65,7 @@ class StaticTokenPrior(nn.Module):
             yield Step(plane, np.arange(size), Rows(np.zeros(size, np.int64), table))
 
     def _load_from_state_dict(self, *arguments: object) -> None:
-        super()._load_from_state_dict(*arguments)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(*arguments)
         self.__dict__.pop("tables", None)
 
 

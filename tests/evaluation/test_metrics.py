@@ -86,11 +86,11 @@ def test_ms_ssim_equals_the_slow_one(size: tuple[int, int]) -> None:
 
 def test_ms_ssim_is_one_on_itself_symmetric_and_falls_with_noise() -> None:
     picture = synthetic_picture(170, 163)
-    values = [ms_ssim(picture, noisy(picture, deviation)) for deviation in (0, 4, 10, 25, 60)]
+    values = [ms_ssim(picture, noisy(picture, deviation)) for deviation in (0, 10, 40)]
     assert values[0] == 1.0
     assert values == sorted(values, reverse=True)
-    assert len(set(values)) == 5
-    assert ms_ssim(noisy(picture, 25), picture) == pytest.approx(values[3], abs=1e-6)
+    assert len(set(values)) == 3
+    assert ms_ssim(noisy(picture, 40), picture) == pytest.approx(values[2], abs=1e-6)
 
 
 def test_ms_ssim_of_grey_is_that_of_the_channel_repeated() -> None:

@@ -1,0 +1,58 @@
+"""Integer tables from integer networks: frequencies from logits, and the row of a Gaussian from a logarithmic scale."""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.coding import FrozenTables, gaussian_tables
+
+LOGIT_BITS = 8  # logits and logarithmic scales come in 1/256
+EXPONENTIAL_ENTRIES = 1 << 12  # beyond 16 nats below the largest logit a symbol keeps only its guaranteed unit
+_DECAY = 18_374_827_034_086_858_296  # 2^64 exp(-1/256), rounded down
+
+SCALE_ROWS = 64
+SCALE_FIRST, SCALE_STEP = -815, 45  # log2 of the scale in 1/256: 0.110, then steps of 2^(45/256), up to 237
+
+
+@cache
+def exponential_table() -> NDArray[np.int64]:
+    """2^16 exp(-i / 256), from integers alone."""
+    value, entries = 1 << 64, []
+    for _ in range(EXPONENTIAL_ENTRIES):
+        entries.append((value + (1 << 47)) >> 48)
+        value = value * _DECAY >> 64
+    return np.array(entries, dtype=np.int64)
+
+
+def frequencies_from_logits(logits: NDArray[np.int64], precision: int) -> NDArray[np.int64]:
+    """Integer logits `(n, A)` in 1/256 nat to frequencies `(n, A)`, each at least 1, every row exactly 2^precision.
+
+    Softmax in integers: a lookup exponential of the distance from the row's largest, an integer division; what the divisions
+    leave over goes to the first largest.
+    """
+    count = logits.shape[1]
+    if count > 1 << precision:
+        raise ValueError(f"{count} symbols do not fit into 2^{precision} frequencies")
+    if len(logits) == 0:
+        return np.zeros(logits.shape, np.int64)
+    below = np.minimum(logits.max(1, keepdims=True) - logits, EXPONENTIAL_ENTRIES - 1)
+    weights = exponential_table()[below]
+    frequencies = 1 + weights * ((1 << precision) - count) // weights.sum(1, keepdims=True)
+    frequencies[np.arange(len(logits)), logits.argmax(1)] += (1 << precision) - frequencies.sum(1)
+    return frequencies
+
+
+def nearest_row(log_scales: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Integer log2 of scales in 1/256 to the row of `scale_tables` nearest in the logarithm."""
+    return np.clip((log_scales - SCALE_FIRST + SCALE_STEP // 2) // SCALE_STEP, 0, SCALE_ROWS - 1)
+
+
+def scales() -> NDArray[np.float64]:
+    """`(64,)` standard deviations of the rows."""
+    return 2.0 ** ((SCALE_FIRST + SCALE_STEP * np.arange(SCALE_ROWS)) / 256)
+
+
+def scale_tables() -> FrozenTables:
+    """Gaussians of the rows. Made from floats: a model stores the integers and never makes them again."""
+    return gaussian_tables(scales().tolist())
