@@ -47,6 +47,7 @@ def main() -> None:
     model = build(CONFIG)
     assert isinstance(model, TokenCodec)
     pictures = smooth_noise(40, 64, 64, seed=1)
+    pictures[::2] = pictures[::2].mean(1, keepdim=True)
     basis = principal_basis([pictures], 6, 8, step=0.3)
     model.encoder.start_from(basis)  # type: ignore[attr-defined]
     model.decoder.start_from(basis)  # type: ignore[attr-defined]
@@ -57,7 +58,7 @@ def main() -> None:
     save(GOLDEN / "tiny", model, CONFIG, CARD)
     frozen = load(GOLDEN / "tiny")
     for name, size, channels in (("colour", (75, 101), 3), ("grey", (9, 70), 1)):
-        samples = (smooth_noise(1, *size, seed=7)[0, :channels] * 255).round().to(torch.uint8)
+        samples = (smooth_noise(1, 96, 112, seed=7)[0, :channels, : size[0], : size[1]] * 255).round().to(torch.uint8)
         array = samples.permute(1, 2, 0).squeeze(-1).numpy()
         Image.fromarray(array).save(GOLDEN / f"{name}.png")
         assert torch.equal(read_image(GOLDEN / f"{name}.png").samples, samples)
