@@ -2,6 +2,7 @@
 
 from codec.container.describe import FileDescription, SectionInfo, describe, planes_of, truncate
 from codec.container.head import AudioFields, Head, ImageFields, VideoFields
+from codec.container.index import IndexEntry, find_index, parse_index
 from codec.container.reader import Reader
 from codec.container.sections import Section, SectionType, pack_planes, unpack_planes
 from codec.container.writer import Writer
@@ -11,6 +12,7 @@ __all__ = [
     "FileDescription",
     "Head",
     "ImageFields",
+    "IndexEntry",
     "Reader",
     "Section",
     "SectionInfo",
@@ -18,7 +20,9 @@ __all__ = [
     "VideoFields",
     "Writer",
     "describe",
+    "find_index",
     "pack_planes",
+    "parse_index",
     "planes_of",
     "truncate",
     "unpack_planes",

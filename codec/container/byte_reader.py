@@ -61,13 +61,14 @@ class ByteReader:
                 return value
         raise BitstreamError(f"an integer has more than {VARINT_BYTES} bytes", self._section)
 
-    def check_crc(self, expected: int | None = None) -> None:
-        """Read a stored CRC-32C and compare it with what was read since `begin`, or with `expected`."""
+    def crc_fault(self, expected: int | None = None) -> BitstreamError | None:
+        """Read a stored CRC-32C; an error if it is not that of what was read since `begin`, or `expected`."""
         expected = self._crc if expected is None else expected
         self.last_four = self.take(4)
         stored = int.from_bytes(self.last_four, "little")
-        if stored != expected:
-            raise BitstreamError(f"its checksum is {stored:08x}, its bytes give {expected:08x}", self._section)
+        if stored == expected:
+            return None
+        return BitstreamError(f"its checksum is {stored:08x}, its bytes give {expected:08x}", self._section)
 
 
 def pack_varint(value: int) -> bytes:

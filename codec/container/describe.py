@@ -6,7 +6,7 @@ from typing import BinaryIO
 from codec.container.head import Head
 from codec.container.reader import Reader
 from codec.container.sections import Section, SectionType, pack_planes, unpack_planes
-from codec.container.writer import Writer, names_plane
+from codec.container.writer import Writer
 from codec.errors import UsageError
 
 
@@ -32,48 +32,63 @@ class FileDescription:
     """A file's head and the list of its sections.
 
     Attributes:
-        bytes: of the whole file.
+        bytes: of the whole file, or up to where a damaged one could be read.
         length: samples or frames in all, if END says so.
+        damage: what is wrong with the file; empty if it is whole.
     """
 
     head: Head
     sections: tuple[SectionInfo, ...]
     bytes: int
     length: int | None
+    damage: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the file is whole."""
+        return not self.damage
 
 
-def describe(source: BinaryIO) -> FileDescription:
-    """Read a whole file, checking every checksum."""
-    reader = Reader(source)
+def describe(source: BinaryIO, *, partial: bool = False) -> FileDescription:
+    """Read a whole file, checking every checksum; with `partial`, list what is whole of a damaged one."""
+    reader = Reader(source, partial=partial)
     sections = tuple(
         SectionInfo(section.type.name.lower(), section.chunk, planes_of(reader.head, section), len(section.payload))
         for section in reader
     )
-    return FileDescription(reader.head, sections, reader.bytes_read, reader.length)
+    damage = "" if reader.damage is None else str(reader.damage)
+    return FileDescription(reader.head, sections, reader.bytes_read, reader.length, damage)
 
 
 def planes_of(head: Head, section: Section) -> tuple[int, ...]:
     """Planes in a section: one where planes lie apart, all of them otherwise."""
     if section.type != SectionType.CODES:
         return ()
-    return (section.first_plane,) if names_plane(head) else tuple(range(len(head.alphabets)))
+    return (section.first_plane,) if head.names_plane else tuple(range(len(head.alphabets)))
 
 
 def truncate(source: BinaryIO, sink: BinaryIO, planes: int) -> None:
-    """Copy a file with only its first `planes` planes: a valid, smaller file."""
+    """Copy a file with only its first `planes` planes: a valid, smaller file, without an index."""
     reader = Reader(source)
     count, droppable = len(reader.head.alphabets), reader.head.droppable_from
     if droppable is None or not droppable <= planes <= count:
         least = count if droppable is None else droppable
         raise UsageError(f"this file can keep {least} to {count} planes, not {planes}")
-    kept = replace(reader.head, alphabets=reader.head.alphabets[:planes])
-    writer = Writer(sink, kept)
+    writer = Writer(sink, replace(reader.head, alphabets=reader.head.alphabets[:planes]))
     for section in reader:
-        if section.type != SectionType.CODES:
-            writer.write(section)
-        elif not names_plane(reader.head):
-            streams = unpack_planes(section.payload, count)[:planes]
-            writer.write(replace(section, payload=pack_planes(streams)))
-        elif section.first_plane < planes:
-            writer.write(section)
+        kept = _cut(reader.head, section, planes)
+        if kept is not None:
+            writer.write(kept)
     writer.finish(reader.length)
+
+
+def _cut(head: Head, section: Section, planes: int) -> Section | None:
+    """What is left of a section when only the first `planes` planes stay."""
+    if section.type == SectionType.INDEX:
+        return None  # its offsets no longer hold
+    if section.type != SectionType.CODES:
+        return section
+    if head.names_plane:
+        return section if section.first_plane < planes else None
+    streams = unpack_planes(section.payload, len(head.alphabets), section.title)
+    return replace(section, payload=pack_planes(streams[:planes]))

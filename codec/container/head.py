@@ -31,6 +31,11 @@ class ImageFields:
     height: int
     channels: int = 3
 
+    @property
+    def is_open(self) -> bool:
+        """Whether END says the length."""
+        return False
+
     def check(self) -> None:
         """Bound what a lying head could make a reader allocate."""
         if self.channels not in (1, 3):
@@ -51,6 +56,11 @@ class AudioFields:
     channels: int
     samples: int = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether END says the length."""
+        return self.samples == 0
+
     def check(self) -> None:
         """Nothing beyond the limits of each number."""
 
@@ -69,6 +79,11 @@ class VideoFields:
     frames: int
     time_base_numerator: int
     time_base_denominator: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether END says the length."""
+        return self.frames == 0
 
     def check(self) -> None:
         """Nothing beyond the limits of each number."""
@@ -103,6 +118,7 @@ class Head:
     version: int = VERSION
 
     def __post_init__(self) -> None:
+        _bounded("version", self.version, 1, VERSION)
         if len(self.coding_hash) != HASH_BYTES:
             raise BitstreamError(f"a coding hash has {HASH_BYTES} bytes, got {len(self.coding_hash)}", "head")
         _bounded("planes", len(self.alphabets), 1, MAX_PLANES)
@@ -120,6 +136,11 @@ class Head:
     def kind(self) -> str:
         """`image`, `audio` or `video`."""
         return self.fields.code.name.lower()
+
+    @property
+    def names_plane(self) -> bool:
+        """Whether CODES sections say which plane they hold: only where planes of a chunk lie apart."""
+        return not self.chunk_major and len(self.alphabets) > 1
 
     def to_bytes(self) -> bytes:
         """The head as it stands in a file, with its checksum."""
@@ -154,7 +175,9 @@ def read_head(source: ByteReader) -> Head:
     droppable = source.take_varint() if flags & _DROPPABLE else None
     count = _bounded("planes", source.take_varint(), 1, MAX_PLANES)
     stored = [_bounded("alphabet", source.take_varint(), 0, MAX_ALPHABET) for _ in range(count)]
-    source.check_crc()
+    fault = source.crc_fault()
+    if fault is not None:
+        raise fault
     if kind is ImageFields:
         numbers["channels"] = 1 if flags & _GREY else 3
     elif flags & _GREY:

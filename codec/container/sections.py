@@ -25,6 +25,10 @@ class SectionType(IntEnum):
     TAGS = 9
 
 
+KNOWN = frozenset(SectionType)
+_HAVE_CHUNKS = (SectionType.CODES, SectionType.SOUND)
+
+
 @dataclass(frozen=True)
 class Section:
     """One section.
@@ -32,7 +36,7 @@ class Section:
     Attributes:
         type: what it holds.
         chunk: which chunk of the media it belongs to, 0 where that means nothing.
-        first_plane: of a CODES section in a plane-major file.
+        first_plane: which plane a CODES section holds in a plane-major file, 0 elsewhere.
         payload: its bytes.
     """
 
@@ -49,8 +53,8 @@ class Section:
 
 def section_title(type_: int, chunk: int) -> str:
     """`codes of chunk 3`, `alpha`, …"""
-    name = SectionType(type_).name.lower() if type_ in set(SectionType) else f"type {type_}"
-    return f"{name} of chunk {chunk}" if type_ == SectionType.CODES else name
+    name = SectionType(type_).name.lower() if type_ in KNOWN else f"type {type_}"
+    return f"{name} of chunk {chunk}" if type_ in _HAVE_CHUNKS else name
 
 
 def pack_planes(streams: Sequence[bytes]) -> bytes:
@@ -58,12 +62,12 @@ def pack_planes(streams: Sequence[bytes]) -> bytes:
     return b"".join(pack_varint(len(stream)) for stream in streams[:-1]) + b"".join(streams)
 
 
-def unpack_planes(payload: bytes, count: int) -> list[bytes]:
-    """The `count` streams of a payload."""
+def unpack_planes(payload: bytes, count: int, section: str = "codes") -> list[bytes]:
+    """The `count` streams of a payload; `section` names it should it be damaged."""
     reader = ByteReader(io.BytesIO(payload))
-    reader.begin("codes")
+    reader.begin(section)
     lengths = [reader.take_varint() for _ in range(count - 1)]
     rest = len(payload) - reader.position - sum(lengths)
     if rest < 0:
-        raise BitstreamError(f"planes claim {sum(lengths)} bytes, the section has {len(payload)}", "codes")
+        raise BitstreamError(f"planes claim {sum(lengths)} bytes, {rest + sum(lengths)} are left for them", section)
     return [reader.take(length) for length in (*lengths, rest)]

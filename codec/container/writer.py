@@ -5,6 +5,7 @@ from typing import BinaryIO
 from codec.coding import crc32c
 from codec.container.byte_reader import pack_varint
 from codec.container.head import Head
+from codec.container.index import IndexEntry, index_section
 from codec.container.sections import MAX_PAYLOAD, Section, SectionType
 
 
@@ -18,9 +19,11 @@ class Writer:
 
     def __init__(self, sink: BinaryIO, head: Head) -> None:
         self._sink = sink
-        self._names_plane = names_plane(head)
+        self._head = head
+        self._entries: list[IndexEntry] = []
         data = head.to_bytes()
-        self._chain = data[-4:]
+        self._chain = int.from_bytes(data[-4:], "little")
+        self._position = len(data)
         sink.write(data)
 
     def write(self, section: Section) -> None:
@@ -30,26 +33,32 @@ class Writer:
         if len(section.payload) > MAX_PAYLOAD:
             raise ValueError(f"a section holds at most {MAX_PAYLOAD} bytes, got {len(section.payload)}")
         front = bytes([section.type]) + pack_varint(len(section.payload)) + pack_varint(section.chunk)
-        if section.type == SectionType.CODES and self._names_plane:
-            front += pack_varint(section.first_plane)
+        if section.type == SectionType.CODES:
+            front += self._plane(section)
+            self._entries.append(IndexEntry(self._position, section.chunk, section.first_plane))
         checksum = crc32c(section.payload, crc32c(front)).to_bytes(4, "little")
-        self._chain = crc32c(checksum, int.from_bytes(self._chain, "little")).to_bytes(4, "little")
+        self._chain = crc32c(checksum, self._chain)
+        self._position += len(front) + len(section.payload) + len(checksum)
         self._sink.write(front + section.payload + checksum)
 
-    def finish(self, length: int | None = None) -> None:
-        """Append END, whose checksum chains those of all sections.
+    def finish(self, length: int | None = None, *, index: bool = False) -> None:
+        """Append END, whose checksum chains those of head and sections.
 
         Args:
-            length: samples or frames in all, where the head said 0.
+            length: samples or frames in all; needed where the head leaves them open, and only there.
+            index: put an INDEX of the CODES sections before END, for readers that seek.
         """
-        body = bytes([SectionType.END]) + (b"\0" if length is None else _with_length(pack_varint(length)))
-        self._sink.write(body + crc32c(body, int.from_bytes(self._chain, "little")).to_bytes(4, "little"))
+        if (length is not None) != self._head.fields.is_open:
+            raise ValueError(f"END says a length where the head has 0 and only there, got {length}")
+        if index:
+            self.write(index_section(self._entries))
+        payload = b"" if length is None else pack_varint(length)
+        body = bytes([SectionType.END, len(payload)]) + payload
+        self._sink.write(body + crc32c(body, self._chain).to_bytes(4, "little"))
 
-
-def names_plane(head: Head) -> bool:
-    """Whether CODES sections say which plane they begin with: only where planes of a chunk lie apart."""
-    return not head.chunk_major and len(head.alphabets) > 1
-
-
-def _with_length(payload: bytes) -> bytes:
-    return pack_varint(len(payload)) + payload
+    def _plane(self, section: Section) -> bytes:
+        """Which plane a CODES section holds, where the file's order leaves that open."""
+        count = len(self._head.alphabets) if self._head.names_plane else 1
+        if not 0 <= section.first_plane < count:
+            raise ValueError(f"{section.title} must begin with plane 0..{count - 1}, got {section.first_plane}")
+        return pack_varint(section.first_plane) if self._head.names_plane else b""

@@ -29,12 +29,15 @@ class Rows:
     index: NDArray[np.int64]
     tables: FrozenTables
 
+    def bits(self, symbols: NDArray[np.int64]) -> NDArray[np.float64]:
+        """-log2 of the share that each of `(n,)` symbols has in its table."""
+        return self.tables.bits(self.index, symbols)
+
     def draw(self, random: np.random.Generator) -> NDArray[np.int64]:
         """One symbol from each table; where an escape is drawn, the table's first symbol stands for it."""
         tables = self.tables
         totals = np.cumsum(tables.frequencies.astype(np.int64))
-        before = totals[tables.starts] - tables.frequencies[tables.starts]
-        targets = before[self.index] + random.integers(1 << tables.precision, size=len(self.index))
+        targets = (self.index << tables.precision) + random.integers(1 << tables.precision, size=len(self.index))
         entries = np.searchsorted(totals, targets, side="right") - tables.starts[self.index]
         escaped = tables.has_escape & (entries == tables.sizes[self.index] - 1)
         return tables.offsets[self.index] + np.where(escaped, 0, entries)
@@ -45,12 +48,21 @@ class Frequencies:
     """A table for each symbol, made by an integer network.
 
     Attributes:
-        values: int64 `(n, A)`, each row sums to 2^precision.
+        values: int64 `(n, A)`, each at least 1; a row sums to 2^precision.
         precision: bits.
     """
 
     values: NDArray[np.int64]
     precision: int
+
+    def bits(self, symbols: NDArray[np.int64]) -> NDArray[np.float64]:
+        """-log2 of the share that each of `(n,)` symbols has in its table."""
+        return self.precision - np.log2(self.values[np.arange(len(symbols)), symbols])
+
+    def draw(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """One symbol from each table."""
+        targets = random.integers(1 << self.precision, size=(len(self.values), 1))
+        return (np.cumsum(self.values, axis=1) <= targets).sum(1)
 
 
 @dataclass(frozen=True)
@@ -90,12 +102,12 @@ class Layout:
         return tuple(int(np.prod(grid, dtype=np.int64)) for grid in self.grids)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Known:
     """What has been coded so far.
 
     Attributes:
-        codes: int64 `(positions,)` for each plane; a model must not read positions that no step has named yet.
+        codes: int64 `(positions,)` for each plane; a model must not read positions, or digits, that no step has named yet.
         latents: int64 `(positions,)` y_hat in 1/256, for planes that have means.
     """
 
@@ -105,24 +117,30 @@ class Known:
     @classmethod
     def nothing(cls, layout: Layout) -> "Known":
         """All positions still unknown."""
-        return cls(
-            [np.zeros(size, np.int64) for size in layout.sizes], [np.zeros(size, np.int64) for size in layout.sizes]
-        )
+        codes, latents = ([np.zeros(size, np.int64) for size in layout.sizes] for _ in range(2))
+        return cls(codes, latents)
 
 
 class EntropyModel(Protocol):
-    """Probabilities of the planes of one chunk."""
+    """Probabilities of the planes of one chunk; everything that `steps` yields is computed in integers.
+
+    Attributes:
+        codebook_sizes: alphabet of each plane, 0 where any integer may occur.
+    """
+
+    codebook_sizes: tuple[int, ...]
+
+    def layout(self, grid: tuple[int, ...]) -> Layout:
+        """The grids of all planes in a chunk of `grid` positions."""
 
     def bits(self, planes: Sequence[Tensor]) -> Tensor:
-        """Expected code length; in eval, -log2 of the integer tables."""
+        """Code length of planes `(B, *grid)`, summed: differentiable in training; in eval, -log2 of the integer tables.
+
+        Planes are int64 codes, or the continuous values of a latent.
+        """
+
+    def freeze(self, planes: Sequence[Tensor]) -> float:
+        """Make the integer part from what was trained, calibrated on planes `(B, *grid)`; returns its cost there in percent."""
 
     def steps(self, layout: Layout, known: Known) -> Iterator[Step]:
         """What to code, in order."""
-
-
-def table_bits(tables: Rows | Frequencies, symbols: NDArray[np.int64]) -> float:
-    """-log2 of the share that the integer tables give to `(n,)` symbols, summed."""
-    if isinstance(tables, Rows):
-        return float(tables.tables.bits(tables.index, symbols).sum())
-    chosen = tables.values[np.arange(len(symbols)), symbols]
-    return float((tables.precision - np.log2(chosen)).sum())

@@ -1,9 +1,11 @@
 """One driver walks `steps()` and fills what is known, from one of four sources: so no two directions can disagree on order.
 
-GivenCodes     encode       codes are there; each step pushes them to the coder
-CodedStreams   decode       each step pulls them from the coder
-RoundedLatent  quantise     code = round(y - mean), then as GivenCodes
-Sampler        generate     codes are drawn from the integer tables
+GivenCodes     encode       codes are there
+RoundedLatent  quantise     code = round(y - mean), with the means that the model predicts on the way
+CodedStreams   decode       each step pulls its symbols from the plane's coder stream
+Sampler        generate     symbols are drawn from the integer tables
+
+What passes by can be recorded: by `StreamWriter`, a coder stream a plane, or by `CodeLength`.
 """
 
 from collections.abc import Sequence
@@ -15,23 +17,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codec.coding import Decoder, Encoder
-from codec.entropy.base import FIXED_POINT, EntropyModel, Frequencies, Known, Layout, Step, table_bits
+from codec.entropy.base import FIXED_POINT, EntropyModel, Frequencies, Known, Layout, Step
+from codec.errors import BitstreamError
 
 
 class Source(Protocol):
-    """Where the codes of a step come from."""
+    """Where the symbols of a step come from."""
 
-    def codes(self, step: Step) -> NDArray[np.int64]:
-        """Symbols `(n,)` of a step: digits where the step names a digit, else codes."""
+    def symbols(self, step: Step) -> NDArray[np.int64]:
+        """`(n,)`: digits where the step names a digit, else codes."""
 
 
-def walk(model: EntropyModel, layout: Layout, source: Source) -> Known:
+class Recorder(Protocol):
+    """Who else wants to see them."""
+
+    def record(self, step: Step, symbols: NDArray[np.int64]) -> None:
+        """Take note of one step's symbols `(n,)`."""
+
+
+def walk(model: EntropyModel, layout: Layout, source: Source, *recorders: Recorder) -> Known:
     """Fill everything, in the model's order."""
+    if len(layout.grids) != len(model.codebook_sizes):
+        raise ValueError(f"the model has {len(model.codebook_sizes)} planes, the layout {len(layout.grids)}")
     known = Known.nothing(layout)
-    if not any(layout.sizes):
-        return known
     for step in model.steps(layout, known):
-        symbols = source.codes(step)
+        symbols = source.symbols(step)
+        for recorder in recorders:
+            recorder.record(step, symbols)
         known.codes[step.plane][step.where] += symbols * step.place
         if step.means is not None:
             known.latents[step.plane][step.where] = symbols * FIXED_POINT + step.means
@@ -39,7 +51,7 @@ def walk(model: EntropyModel, layout: Layout, source: Source) -> Known:
 
 
 class GivenCodes:
-    """Codes that are there; one coder stream a plane, and the ideal code length.
+    """Codes that are there.
 
     Args:
         planes: flat int64 codes of each plane.
@@ -47,46 +59,27 @@ class GivenCodes:
 
     def __init__(self, planes: Sequence[NDArray[np.int64]]) -> None:
         self._planes = planes
-        self._encoders = [Encoder() for _ in planes]
-        self.bits = 0.0
 
-    def codes(self, step: Step) -> NDArray[np.int64]:
-        """The digit or the code at each position; also pushed to the plane's coder."""
-        symbols = self._planes[step.plane][step.where]
-        if step.radix is not None:
-            symbols = symbols // step.place % step.radix
-        _push(self._encoders[step.plane], symbols, step)
-        self.bits += table_bits(step.tables, symbols)
-        return symbols
-
-    def finish(self) -> list[bytes]:
-        """A stream for each plane."""
-        return [encoder.finish() for encoder in self._encoders]
+    def symbols(self, step: Step) -> NDArray[np.int64]:
+        """The digit or the code at each position."""
+        codes = self._planes[step.plane][step.where]
+        return codes if step.radix is None else codes // step.place % step.radix
 
 
 class RoundedLatent:
-    """Quantise continuous latents against the means that the model predicts, and code the result.
+    """Continuous latents, rounded against the means that the model predicts.
 
     Args:
-        latents: flat float64 values of each plane; for a plane without means, integers.
+        planes: flat float64 values of each plane; those of a plane without means are rounded as they are.
     """
 
-    def __init__(self, latents: Sequence[NDArray[np.float64]]) -> None:
-        self._latents = latents
-        self._encoders = [Encoder() for _ in latents]
-        self.bits = 0.0
+    def __init__(self, planes: Sequence[NDArray[np.float64]]) -> None:
+        self._planes = planes
 
-    def codes(self, step: Step) -> NDArray[np.int64]:
-        """code = round(y - mean)."""
+    def symbols(self, step: Step) -> NDArray[np.int64]:
+        """round(y - mean)."""
         means = 0.0 if step.means is None else step.means / FIXED_POINT
-        symbols = np.rint(self._latents[step.plane][step.where] - means).astype(np.int64)
-        _push(self._encoders[step.plane], symbols, step)
-        self.bits += table_bits(step.tables, symbols)
-        return symbols
-
-    def finish(self) -> list[bytes]:
-        """A stream for each plane."""
-        return [encoder.finish() for encoder in self._encoders]
+        return np.rint(self._planes[step.plane][step.where] - means).astype(np.int64)
 
 
 class CodedStreams:
@@ -99,7 +92,7 @@ class CodedStreams:
     def __init__(self, streams: Sequence[bytes]) -> None:
         self._decoders = [Decoder(stream) for stream in streams]
 
-    def codes(self, step: Step) -> NDArray[np.int64]:
+    def symbols(self, step: Step) -> NDArray[np.int64]:
         """The next symbols of the plane."""
         if step.plane >= len(self._decoders):
             return np.zeros(len(step.where), np.int64)
@@ -124,44 +117,95 @@ class Sampler:
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
 
-    def codes(self, step: Step) -> NDArray[np.int64]:
-        """One draw for each position; an escape is drawn again as the table's first symbol."""
-        if isinstance(step.tables, Frequencies):
-            values = step.tables.values
-            targets = self._random.integers(1 << step.tables.precision, size=len(values))
-            return (np.cumsum(values, axis=1) <= targets[:, None]).sum(1).astype(np.int64)
+    def symbols(self, step: Step) -> NDArray[np.int64]:
+        """One draw for each position."""
         return step.tables.draw(self._random)
 
 
+class StreamWriter:
+    """Codes what passes by.
+
+    Args:
+        planes: how many; each gets a coder of its own.
+    """
+
+    def __init__(self, planes: int) -> None:
+        self._encoders = [Encoder() for _ in range(planes)]
+
+    def record(self, step: Step, symbols: NDArray[np.int64]) -> None:
+        """Push to the plane's coder."""
+        encoder = self._encoders[step.plane]
+        if isinstance(step.tables, Frequencies):
+            encoder.push_frequencies(symbols, step.tables.values, step.tables.precision)
+        else:
+            encoder.push_rows(symbols, step.tables.index, step.tables.tables)
+
+    def finish(self) -> list[bytes]:
+        """A stream for each plane."""
+        return [encoder.finish() for encoder in self._encoders]
+
+
+class CodeLength:
+    """Adds up -log2 of each symbol's share in its integer table, in `bits`."""
+
+    def __init__(self) -> None:
+        self.bits = 0.0
+
+    def record(self, step: Step, symbols: NDArray[np.int64]) -> None:
+        """Add one step."""
+        self.bits += float(step.tables.bits(symbols).sum())
+
+
 def encode_chunk(model: EntropyModel, planes: Sequence[Tensor]) -> list[bytes]:
-    """Planes of one chunk, int64 of any grid, to a coder stream each."""
-    source, layout = _given(planes)
-    walk(model, layout, source)
-    return source.finish()
+    """Planes of one chunk to a coder stream each: int64 codes, or a latent's continuous values, of any grid."""
+    writer = StreamWriter(len(planes))
+    walk(model, _layout(planes), source_of(model, planes), writer)
+    return writer.finish()
 
 
 def decode_chunk(model: EntropyModel, layout: Layout, streams: Sequence[bytes]) -> list[Tensor]:
-    """Streams of the first planes back to int64 planes of the layout's grids; ends of streams are checked."""
+    """Streams of the first planes back to int64 planes of the layout's grids; streams' ends and codes' ranges are checked."""
+    if len(streams) > len(layout.grids):
+        raise BitstreamError(f"there are {len(streams)} streams, the model has {len(layout.grids)} planes")
     source = CodedStreams(streams)
     known = walk(model, layout, source)
     source.finish()
+    for plane, (codes, size) in enumerate(zip(known.codes, model.codebook_sizes, strict=True)):
+        if size and codes.size and not 0 <= codes.min() <= codes.max() < size:
+            raise BitstreamError(f"codes {codes.min()}..{codes.max()} of plane {plane} leave [0, {size})")
     return [torch.from_numpy(codes).reshape(grid) for codes, grid in zip(known.codes, layout.grids, strict=True)]
 
 
 def ideal_bits(model: EntropyModel, planes: Sequence[Tensor]) -> float:
     """Code length of one chunk by the integer tables: -log2 of each symbol's share."""
-    source, layout = _given(planes)
-    walk(model, layout, source)
-    return source.bits
+    length = CodeLength()
+    walk(model, _layout(planes), source_of(model, planes), length)
+    return length.bits
 
 
-def _given(planes: Sequence[Tensor]) -> tuple[GivenCodes, Layout]:
-    flat = [plane.detach().cpu().reshape(-1).numpy().astype(np.int64) for plane in planes]
-    return GivenCodes(flat), Layout(tuple(tuple(plane.shape) for plane in planes))
+def batch_bits(model: EntropyModel, planes: Sequence[Tensor]) -> Tensor:
+    """`ideal_bits` of planes `(B, *grid)`, summed over the batch: what `bits` gives in eval."""
+    chunks = zip(*planes, strict=True)
+    return torch.tensor(sum(ideal_bits(model, chunk) for chunk in chunks), dtype=torch.float64)
 
 
-def _push(encoder: Encoder, symbols: NDArray[np.int64], step: Step) -> None:
-    if isinstance(step.tables, Frequencies):
-        encoder.push_frequencies(symbols, step.tables.values, step.tables.precision)
-    else:
-        encoder.push_rows(symbols, step.tables.index, step.tables.tables)
+def percent_more(bits: float, reference: float) -> float:
+    """How much more `bits` are than `reference`, in percent; 0 where both are nothing."""
+    return 100 * (bits / reference - 1) if reference else 0.0
+
+
+def source_of(model: EntropyModel, planes: Sequence[Tensor]) -> Source:
+    """The planes of one chunk as a source: `RoundedLatent` of floating-point values, else `GivenCodes`."""
+    if len(planes) != len(model.codebook_sizes):
+        raise ValueError(f"the model has {len(model.codebook_sizes)} planes, got {len(planes)}")
+    flat = [plane.detach().cpu().reshape(-1).numpy() for plane in planes]
+    if any(plane.is_floating_point() for plane in planes):
+        return RoundedLatent([values.astype(np.float64) for values in flat])
+    for plane, (codes, size) in enumerate(zip(flat, model.codebook_sizes, strict=True)):
+        if size and codes.size and not 0 <= codes.min() <= codes.max() < size:
+            raise ValueError(f"codes of plane {plane} must lie in [0, {size}), got {codes.min()}..{codes.max()}")
+    return GivenCodes([codes.astype(np.int64) for codes in flat])
+
+
+def _layout(planes: Sequence[Tensor]) -> Layout:
+    return Layout(tuple(tuple(plane.shape) for plane in planes))

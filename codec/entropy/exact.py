@@ -1,30 +1,34 @@
 """Integer networks: a trained float network's twin whose every output is the same on every machine.
 
-Balle, Johnston, Minnen 2019, "Integer networks for data compression with latent-variable models". Weights and activations are
-16-bit integers with a power-of-two scale a layer, carried in float64: as long as every partial sum stays below 2^53 (checked when
-converting), each is exact, so the order of summation, the instruction set and the number of threads cannot matter.
+Ballé, Johnston, Minnen 2019, "Integer networks for data compression with latent-variable models". Weights and activations
+are 16-bit integers with a power-of-two scale a layer, carried in float64: as long as every partial sum stays below 2^53
+(checked when converting), each is exact, so neither the order of summation nor the instruction set nor the number of
+threads can matter.
 """
 
-from collections.abc import Sequence
+import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codec.entropy.layers import LEAKY_NUMERATOR, LEAKY_SHIFT, LEAKY_SLOPE, SummedEmbedding, sum_vectors
+
 LIMIT = (1 << 15) - 1  # of weights and activations
+BORDER_LIMIT = (1 << 20) - 1  # of a network's inputs and outputs: 4096 to either side in 1/256
 EXACT = 1 << 53
 HEADROOM = 2.0  # how far activations may exceed what calibration saw, before they are clamped
-LEAKY_NUMERATOR, LEAKY_SHIFT = 5, 9  # slope 5 / 512 below zero
-LEAKY_SLOPE = LEAKY_NUMERATOR / (1 << LEAKY_SHIFT)
 
-Affine = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+Weighted = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | SummedEmbedding
 
 
 class IntegerNetwork(nn.Module):
-    """Twin of an `nn.Sequential` of convolutions, linear layers, `ReLU` and `LeakyReLU(LEAKY_SLOPE)`.
+    """Twin of an `nn.Sequential` of layers with weights, `ReLU` and `LeakyReLU(LEAKY_SLOPE)`; it computes on the CPU.
 
-    Inputs and outputs are integer-valued float64 tensors with `input_bits` and `output_bits` fractional bits. Built from the
-    architecture alone, so that a state dict loads into it; `convert` fills it.
+    Inputs and outputs are integers that stand for multiples of `2^-input_bits` and `2^-output_bits`, at most
+    `BORDER_LIMIT` (farther ones are clamped); before an embedding the inputs are symbols. Built from the architecture
+    alone, so that a state dict loads into it; all outputs are 0 until `convert` fills it.
 
     Args:
         network: the float network; only its architecture is read here.
@@ -32,17 +36,14 @@ class IntegerNetwork(nn.Module):
         output_bits: fractional bits of the outputs.
     """
 
-    shifts: Tensor  # int64 (layers,) by which each layer's sums are divided, as powers of two
-
     def __init__(self, network: nn.Sequential, *, input_bits: int, output_bits: int) -> None:
         super().__init__()
         self.input_bits, self.output_bits = input_bits, output_bits
-        self._plan = [_describe(layer) for layer in network]
-        layers = affine_layers(network)
-        for i, layer in enumerate(layers):
-            self.register_buffer(f"weight_{i}", torch.zeros(layer.weight.shape, dtype=torch.int32))
-            self.register_buffer(f"bias_{i}", torch.zeros(_outputs(layer), dtype=torch.int64))
-        self.register_buffer("shifts", torch.zeros(len(layers), dtype=torch.int64))
+        self.layers = nn.ModuleList(_twin(layer) for layer in network)
+        self._weighted = [i for i, layer in enumerate(network) if isinstance(layer, Weighted)]
+        if not self._weighted:
+            raise ValueError("a network without weights has no integer twin")
+        self._takes_symbols = isinstance(network[0], SummedEmbedding)
 
     @torch.no_grad()
     def convert(self, network: nn.Sequential, calibration: Tensor) -> None:
@@ -50,117 +51,139 @@ class IntegerNetwork(nn.Module):
 
         Args:
             network: of the architecture given at construction.
-            calibration: inputs as they occur, integers with `input_bits` fractional bits.
+            calibration: inputs `(B, C, H, W)`, `(N, C)` or symbols as they occur, in the integers that `forward` takes.
 
         Raises:
             ValueError: a partial sum could leave the exact range.
         """
-        bits, index = self.input_bits, 0
-        signal = calibration.float() / (1 << bits)
-        last = len(affine_layers(network)) - 1
-        largest = max(LIMIT, int(calibration.abs().max()) if calibration.numel() else 0)
-        for layer in network:
+        signal, bits, limit = calibration, self.input_bits, BORDER_LIMIT
+        if not self._takes_symbols:
+            signal = calibration.clamp(-limit, limit).float() / (1 << bits)
+        for i, (layer, twin) in enumerate(zip(network, self.layers, strict=True)):
             signal = layer(signal)
-            if not isinstance(layer, Affine):
-                continue
-            reached = float(signal.abs().max()) if signal.numel() else 1.0
-            wanted = self.output_bits if index == last else _fractional_bits(HEADROOM * reached)
-            weight_bits = max(_fractional_bits(float(layer.weight.abs().max())), wanted - bits)
-            self._fill(index, layer, weight_bits, bits, wanted)
-            check_exact(self.get_buffer(f"weight_{index}"), self.get_buffer(f"bias_{index}"), largest, _out_axis(layer))
-            bits, largest, index = wanted, LIMIT, index + 1
+            if isinstance(layer, Weighted):
+                wanted = self.output_bits if i == self._weighted[-1] else _fractional_bits(HEADROOM * _largest(signal))
+                cast(IntegerLayer, twin).take(layer, bits, wanted, limit)
+                bits, limit = wanted, LIMIT
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Integer-valued `(B, C, H, W)` or `(N, C)`, any dtype, to integer-valued float64."""
-        x, index = x.double(), 0
-        last = len(self.shifts) - 1
-        for kind, options in self._plan:
-            if kind == "relu":
-                x = x.clamp_min(0)
-            elif kind == "leaky":
-                x = torch.where(x < 0, torch.floor(x * LEAKY_NUMERATOR / (1 << LEAKY_SHIFT)), x)
-            else:
-                weight, bias = self.get_buffer(f"weight_{index}").double(), self.get_buffer(f"bias_{index}").double()
-                x = divide(_apply(kind, x, weight, bias, options), int(self.shifts[index]))
-                x = x if index == last else x.clamp(-LIMIT, LIMIT)
-                index += 1
-        return x
+    @torch.no_grad()
+    def forward(self, values: Tensor) -> Tensor:
+        """Integers of any dtype to int64, shaped as by the float network."""
+        signal = values.cpu()
+        if not self._takes_symbols:
+            signal = signal.double().clamp(-BORDER_LIMIT, BORDER_LIMIT)
+        for i, layer in enumerate(self.layers):
+            signal = layer(signal)
+            if i in self._weighted:
+                limit = BORDER_LIMIT if i == self._weighted[-1] else LIMIT
+                signal = signal.clamp(-limit, limit)
+        return signal.long()
 
-    def _fill(self, index: int, layer: Affine, weight_bits: int, bits: int, wanted: int) -> None:
-        weight = torch.round(layer.weight.double() * 2.0**weight_bits)
-        bias = torch.zeros(_outputs(layer), dtype=torch.float64) if layer.bias is None else layer.bias.double()
-        self.get_buffer(f"weight_{index}").copy_(weight)
-        self.get_buffer(f"bias_{index}").copy_(torch.round(bias * 2.0 ** (weight_bits + bits)))
-        self.shifts[index] = weight_bits + bits - wanted
+
+class IntegerLayer(nn.Module):
+    """Twin of one layer with weights: an integer sum, divided by a power of two.
+
+    Args:
+        layer: for its architecture.
+    """
+
+    weight: Tensor  # int32, of the layer's shape
+    bias: Tensor  # int64 (outputs,)
+    shift: Tensor  # int64 (): sums are divided by 2^shift
+    offsets: Tensor  # int64 (symbols,): of an embedding
+
+    def __init__(self, layer: Weighted) -> None:
+        super().__init__()
+        self.kind = type(layer).__name__.replace("SummedEmbedding", "embedding")
+        self._stride, self._padding, self._dilation, self._groups, self._extra = _geometry(layer)
+        self._output_axis = {"embedding": 1, "ConvTranspose2d": 1}.get(self.kind, 0)
+        self.register_buffer("weight", torch.zeros(layer.weight.shape, dtype=torch.int32))
+        self.register_buffer("bias", torch.zeros(layer.weight.shape[self._output_axis], dtype=torch.int64))
+        self.register_buffer("shift", torch.zeros((), dtype=torch.int64))
+        if isinstance(layer, SummedEmbedding):
+            self.register_buffer("offsets", layer.offsets.clone(), persistent=False)
+
+    def take(self, layer: Weighted, input_bits: int, output_bits: int, limit: int) -> None:
+        """Round the weights of `layer` to 16 bits; its inputs are integers up to `limit` with `input_bits`."""
+        weight_bits = _fractional_bits(_largest(layer.weight))
+        sum_bits = weight_bits + (0 if isinstance(layer, SummedEmbedding) else input_bits)
+        self.weight.copy_(torch.round(layer.weight.double() * 2.0**weight_bits))
+        if not isinstance(layer, SummedEmbedding) and layer.bias is not None:
+            self.bias.copy_(torch.round(layer.bias.double() * 2.0**sum_bits))
+        self.shift.fill_(sum_bits - output_bits)
+        self._check(len(layer.sizes) if isinstance(layer, SummedEmbedding) else limit)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Integer-valued float64, or int64 symbols of an embedding, to integer-valued float64."""
+        return divide(self._sum(signal, self.weight.cpu().double(), self.bias.cpu().double()), int(self.shift))
+
+    def _sum(self, signal: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        match self.kind:
+            case "embedding":
+                return sum_vectors(signal, weight, self.offsets.cpu())
+            case "Linear":
+                return F.linear(signal, weight, bias)
+            case "Conv2d":
+                return F.conv2d(signal, weight, bias, self._stride, self._padding, self._dilation, self._groups)
+        return F.conv_transpose2d(
+            signal, weight, bias, self._stride, self._padding, self._extra, self._groups, self._dilation
+        )
+
+    def _check(self, limit: int) -> None:
+        """Refuse weights with which a sum over inputs up to `limit`, and the half added to round it, could reach 2^53."""
+        weight = self.weight.double().abs()
+        norms = weight.amax(0) if self.kind == "embedding" else weight.movedim(self._output_axis, 0).flatten(1).sum(1)
+        bound = float((norms * limit + self.bias.double().abs()).max()) + 2.0 ** max(0, int(self.shift) - 1)
+        if bound >= EXACT:
+            raise ValueError(
+                f"a partial sum of {self.kind} could reach {bound:.3g} but is exact only below 2^53 = {EXACT:.3g}; "
+                "use fewer inputs or smaller weights"
+            )
+
+
+class IntegerLeakyReLU(nn.Module):
+    """Twin of `LeakyReLU(LEAKY_SLOPE)`: a multiplication and a shift, rounded down."""
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Any shape."""
+        return torch.where(signal < 0, torch.floor(signal * LEAKY_NUMERATOR * 2.0**-LEAKY_SHIFT), signal)
 
 
 def divide(values: Tensor, shift: int) -> Tensor:
     """Integer-valued float64 divided by 2^shift, halves rounded up: exact, as scaling by a power of two is."""
-    return torch.floor(values * 2.0**-shift + 0.5) if shift else values
+    return torch.floor(values * 2.0**-shift + 0.5) if shift > 0 else values * 2.0**-shift
 
 
-def check_exact(weight: Tensor, bias: Tensor, largest: int, out_axis: int) -> None:
-    """Refuse weights with which some sum of inputs up to `largest` could reach 2^53."""
-    sums = weight.double().abs().movedim(out_axis, 0).flatten(1).sum(1) * largest + bias.double().abs()
-    if float(sums.max()) >= EXACT:
-        raise ValueError(f"a partial sum could reach {float(sums.max()):.3g}, the exact range ends at 2^53")
-
-
-def affine_layers(network: nn.Sequential) -> list[Affine]:
-    """The layers with weights."""
-    return [layer for layer in network if isinstance(layer, Affine)]
-
-
-Plan = tuple[str, dict[str, object]]
-
-
-def _describe(layer: nn.Module) -> Plan:
-    """What a layer does, without its weights."""
-    if isinstance(layer, nn.ReLU):
-        return "relu", {}
+def _twin(layer: nn.Module) -> nn.Module:
     if isinstance(layer, nn.LeakyReLU) and layer.negative_slope == LEAKY_SLOPE:
-        return "leaky", {}
-    if isinstance(layer, nn.Linear):
-        return "linear", {}
-    if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
-        return "conv", {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
-    if isinstance(layer, nn.ConvTranspose2d) and layer.groups == 1:
-        return "transposed", {"stride": layer.stride, "padding": layer.padding, "output_padding": layer.output_padding}
+        return IntegerLeakyReLU()
+    if isinstance(layer, nn.ReLU):
+        return nn.ReLU()
+    if isinstance(layer, Weighted) and getattr(layer, "padding_mode", "zeros") == "zeros":
+        return IntegerLayer(layer)
     raise ValueError(
-        f"no integer twin for {layer}; use Conv2d, ConvTranspose2d, Linear, ReLU, LeakyReLU({LEAKY_SLOPE})"
+        f"{layer} has no integer twin; use Conv2d or ConvTranspose2d with zero padding, Linear, SummedEmbedding, "
+        f"ReLU or LeakyReLU({LEAKY_SLOPE})"
     )
 
 
-def _apply(kind: str, x: Tensor, weight: Tensor, bias: Tensor, options: dict[str, object]) -> Tensor:
-    if kind == "linear":
-        return F.linear(x, weight, bias)
-    if kind == "conv":
-        return F.conv2d(x, weight, bias, **options)  # type: ignore[call-overload]
-    return F.conv_transpose2d(x, weight, bias, **options)  # type: ignore[arg-type]
+Pair = tuple[int, int]
 
 
-def _out_axis(layer: Affine) -> int:
-    return 1 if isinstance(layer, nn.ConvTranspose2d) else 0
-
-
-def _outputs(layer: Affine) -> int:
-    return layer.weight.shape[_out_axis(layer)]
+def _geometry(layer: Weighted) -> tuple[Pair, Pair, Pair, int, Pair]:
+    """Stride, padding, dilation, groups and output padding of a convolution."""
+    if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        return (1, 1), (0, 0), (1, 1), 1, (0, 0)
+    if isinstance(layer.padding, str) or (isinstance(layer, nn.ConvTranspose2d) and layer.groups > 1):
+        raise ValueError(f"{layer} has no integer twin; give its padding in numbers and do not group if transposed")
+    geometry = (layer.stride, layer.padding, layer.dilation, layer.groups, layer.output_padding)
+    return cast(tuple[Pair, Pair, Pair, int, Pair], geometry)
 
 
 def _fractional_bits(largest: float) -> int:
-    """Most fractional bits with which `largest` still fits 16 bits, between 0 and 24."""
-    bits = 24
-    while bits > 0 and largest * 2.0**bits > LIMIT:
-        bits -= 1
-    return bits
+    """Most fractional bits, up to 24, with which `largest` fits 16 bits; negative where it is beyond them."""
+    return 24 if largest == 0 else min(24, math.floor(math.log2(LIMIT / largest)))
 
 
-def leaky() -> nn.LeakyReLU:
-    """The activation whose integer twin is a shift."""
-    return nn.LeakyReLU(LEAKY_SLOPE)
-
-
-def sequential(*layers: nn.Module) -> nn.Sequential:
-    """Layers with the twin's activation between them."""
-    mixed: Sequence[nn.Module] = [part for layer in layers for part in (layer, leaky())][:-1]
-    return nn.Sequential(*mixed)
+def _largest(values: Tensor) -> float:
+    return float(values.abs().max()) if values.numel() else 0.0

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from codec.coding import FrozenTables, quantise_frequencies
 from codec.entropy.base import Known, Layout, Rows, Step
+from codec.entropy.driver import batch_bits, percent_more
 
 SMOOTHING = 0.5  # added to every count, so that every code stays codable
 
@@ -51,13 +52,24 @@ class StaticTokenPrior(nn.Module):
             for plane, size in enumerate(self.codebook_sizes)
         )
 
+    def layout(self, grid: tuple[int, ...]) -> Layout:
+        """Every plane has the same grid."""
+        return Layout((grid,) * len(self.codebook_sizes))
+
     def bits(self, planes: Sequence[Tensor]) -> Tensor:
-        """Code length of int64 planes, summed; the tables learn from counts, so there is no gradient."""
-        total = 0.0
-        for plane, table in zip(planes, self.tables, strict=True):
-            flat = plane.detach().cpu().reshape(-1).numpy()
-            total += float(table.bits(np.zeros(len(flat), np.int64), flat).sum())
-        return torch.tensor(total)
+        """Code length of int64 planes `(B, *grid)`, summed; the tables learn from counts, so there is no gradient."""
+        return batch_bits(self, planes)
+
+    def freeze(self, planes: Sequence[Tensor]) -> float:
+        """Fit the tables to int64 planes `(B, *grid)`; returns what rounding to integers costs, in percent."""
+        counts = [
+            torch.bincount(plane.flatten(), minlength=size)
+            for plane, size in zip(planes, self.codebook_sizes, strict=True)
+        ]
+        self.fit(counts)
+        shares = [(hits + SMOOTHING) / (hits + SMOOTHING).sum() for hits in counts]
+        best = -sum(float((hits * share.log2()).sum()) for hits, share in zip(counts, shares, strict=True))
+        return percent_more(float(self.bits(planes)), best)
 
     def steps(self, layout: Layout, known: Known) -> Iterator[Step]:
         """Every plane at once, one after the other."""

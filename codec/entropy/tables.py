@@ -1,9 +1,11 @@
 """Integer tables from integer networks: frequencies from logits, and the row of a Gaussian from a logarithmic scale."""
 
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from codec.coding import FrozenTables, gaussian_tables
 
@@ -53,6 +55,37 @@ def scales() -> NDArray[np.float64]:
     return 2.0 ** ((SCALE_FIRST + SCALE_STEP * np.arange(SCALE_ROWS)) / 256)
 
 
+@cache
 def scale_tables() -> FrozenTables:
     """Gaussians of the rows. Made from floats: a model stores the integers and never makes them again."""
     return gaussian_tables(scales().tolist())
+
+
+class StoredTables(nn.Module):
+    """Frozen tables as a part of a model: the integers are stored, their layout comes from the constructor.
+
+    Args:
+        tables: for their layout, and what they hold until others are set or loaded.
+    """
+
+    frequencies: Tensor  # int32, all tables one after the other
+
+    def __init__(self, tables: FrozenTables) -> None:
+        super().__init__()
+        self._start = tables
+        self.register_buffer("frequencies", torch.from_numpy(tables.frequencies.astype(np.int32)))
+
+    @cached_property
+    def tables(self) -> FrozenTables:
+        """What the coder takes."""
+        start, frequencies = self._start, self.frequencies.cpu().numpy().astype(np.uint32)
+        return FrozenTables(frequencies, start.sizes, start.offsets, start.precision, start.has_escape)
+
+    def set(self, tables: FrozenTables) -> None:
+        """Hold other integers, in the same layout."""
+        self.frequencies.copy_(torch.from_numpy(tables.frequencies.astype(np.int32)))
+        self.__dict__.pop("tables", None)
+
+    def _load_from_state_dict(self, *arguments: object) -> None:
+        super()._load_from_state_dict(*arguments)
+        self.__dict__.pop("tables", None)

@@ -34,6 +34,8 @@ def write_picture(
         fields=ImageFields(width=width, height=height, channels=media.samples.shape[0]),
         coding_hash=coding_hash[:HASH_BYTES],
         alphabets=codes.alphabets,
+        droppable_from=codes.droppable_from,
+        chunk_major=len(codes.planes) > 1,
     )
     writer = Writer(sink, head)
     for index, part in enumerate(tiles(codes.grid, chunk)):

@@ -1,7 +1,7 @@
 """Canonical tiles: a model always computes in one shape, so its codes do not depend on how the input arrives.
 
-A block is a tile of T x T positions with a halo as wide as the network's receptive field. Beyond the picture's border
-the nearest pixel repeats. What lies in the halo is thrown away, so the tiles join without a seam.
+A block is a tile of T x T positions with a halo as wide as the network's receptive field. What lies in the halo is thrown away,
+so the tiles join without a seam.
 """
 
 from collections.abc import Iterator
@@ -48,8 +48,44 @@ def tiles(grid: tuple[int, int], size: int) -> Iterator[Tile]:
             yield Tile(top, left, min(top + size, height), min(left + size, width))
 
 
-def cut_block(grid: Tensor, tile: Tile, size: int, halo: int) -> Tensor:
-    """The block of shape `(..., size + 2 halo, size + 2 halo)` around a tile of `(..., H, W)`; borders repeat."""
-    rows = torch.arange(tile.top - halo, tile.top + size + halo, device=grid.device).clamp_(0, grid.shape[-2] - 1)
-    columns = torch.arange(tile.left - halo, tile.left + size + halo, device=grid.device).clamp_(0, grid.shape[-1] - 1)
-    return grid[..., rows[:, None], columns]
+@dataclass(frozen=True)
+class Block:
+    """Where a model computes one tile: rows and columns of the grid, and where the tile lies among them.
+
+    Attributes:
+        rows: int64 indices into the grid, as many for every tile.
+        columns: the same across.
+        inner: the tile in coordinates of the block.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    inner: Tile
+
+
+def block_around(tile: Tile, grid: tuple[int, int], size: int, halo: int) -> Block:
+    """The block of `size + 2 halo` positions a side around a tile.
+
+    A block lies inside the grid where it fits, so that at the border of the picture the network pads as it would for the whole
+    picture; of a grid that is smaller, the mirrored part beyond its end fills the block.
+    """
+    side = size + 2 * halo
+    top, left = (max(0, min(start - halo, end - side)) for start, end in zip((tile.top, tile.left), grid, strict=True))
+    inner = Tile(tile.top - top, tile.left - left, tile.bottom - top, tile.right - left)
+    return Block(_mirrored(top, side, grid[0]), _mirrored(left, side, grid[1]), inner)
+
+
+def cut_block(grid: Tensor, block: Block, scale: int = 1) -> Tensor:
+    """The block out of `(..., H, W)`, whose cells are `scale` times finer than the block's positions."""
+    return grid[..., _finer(block.rows, scale, grid.shape[-2])[:, None], _finer(block.columns, scale, grid.shape[-1])]
+
+
+def _mirrored(start: int, count: int, length: int) -> Tensor:
+    """Indices start … start + count - 1 into a row of `length`, reflected at its end as often as needed."""
+    place = torch.arange(start, start + count) % (2 * length)
+    return torch.where(place < length, place, 2 * length - 1 - place)
+
+
+def _finer(positions: Tensor, scale: int, length: int) -> Tensor:
+    """Indices of the `scale` cells of each position; mirrored positions keep their orientation, the last cell repeats."""
+    return (positions[:, None] * scale + torch.arange(scale)).flatten().clamp_(max=length - 1)

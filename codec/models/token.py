@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from codec.entropy import StaticTokenPrior
 from codec.models.picture import PictureReader, assemble, write_picture
-from codec.models.tiling import Tile, cut_block, tiles
+from codec.models.tiling import Tile, block_around, cut_block, tiles
 from codec.quantizers import Quantizer
 from codec.quantizers.codebooks.base import STATISTICS
 from codec.types import Codes, Media, Plane
@@ -77,8 +77,7 @@ class TokenCodec(nn.Module):
         codes = torch.empty(x.shape[0], height, width, len(self.quantizer.codebook_sizes), dtype=torch.int64)
         for tile in tiles((height, width), self.tile):
             for i in range(x.shape[0]):
-                rows, columns = tile.shape
-                codes[i, tile.rows, tile.columns] = self._encode_tile(x[i : i + 1], tile)[:rows, :columns].cpu()
+                codes[i, tile.rows, tile.columns] = self._encode_tile(x[i : i + 1], tile, (height, width)).cpu()
         sizes = self.quantizer.codebook_sizes
         return Codes(tuple(Plane(codes[..., q].contiguous(), size) for q, size in enumerate(sizes)))
 
@@ -94,15 +93,13 @@ class TokenCodec(nn.Module):
     def decoded_tiles(self, codes: Codes) -> Iterator[tuple[int, Tile, Tensor]]:
         """Decode one tile after another: batch index, its place in pixels, and `(3, rows, columns)` in [0, 1]."""
         stacked = torch.stack([plane.codes for plane in codes.planes], -1)
-        size, halo = self.tile, self.decoder.halo
         for tile in tiles(codes.grid, self.tile):
+            block = block_around(tile, codes.grid, self.tile, self.decoder.halo)
+            inner = block.inner.scaled(self.stride)
             for i in range(stacked.shape[0]):
-                block = cut_block(stacked[i].movedim(-1, 0), tile, size, halo).movedim(0, -1)
-                vectors = self.quantizer.decode(block[None].to(self._device))
+                vectors = self.quantizer.decode(stacked[i : i + 1, block.rows[:, None], block.columns].to(self._device))
                 pixels = self.decoder(vectors.movedim(-1, 1).contiguous(memory_format=torch.channels_last))
-                place, edge = tile.scaled(self.stride), halo * self.stride
-                rows, columns = place.shape
-                yield i, place, pixels[0, :, edge : edge + rows, edge : edge + columns].clamp(0, 1).cpu()
+                yield i, tile.scaled(self.stride), pixels[0, :, inner.rows, inner.columns].clamp(0, 1).cpu()
 
     def compress(self, media: Media) -> bytes:
         """A picture to the bytes of a `.lmc` file."""
@@ -162,14 +159,13 @@ class TokenCodec(nn.Module):
         return next(self.parameters()).device
 
     @torch.inference_mode()
-    def _encode_tile(self, x: Tensor, tile: Tile) -> Tensor:
-        """`(1, 3, H, W)` to the codes `(tile, tile, Q)` of one canonical tile."""
-        halo, size = self.encoder.halo, self.tile
-        block = cut_block(x, tile.scaled(self.stride), size * self.stride, halo * self.stride).to(self._device)
-        block = block.float() / 255 if block.dtype == torch.uint8 else block
-        latent = self.encoder(block.contiguous(memory_format=torch.channels_last))
-        inner = latent[0, :, halo : halo + size, halo : halo + size]
-        return self.quantizer.encode(inner.movedim(0, -1))
+    def _encode_tile(self, x: Tensor, tile: Tile, grid: tuple[int, int]) -> Tensor:
+        """`(1, 3, H, W)` to the codes `(rows, columns, Q)` of one tile, computed in the canonical shape."""
+        block = block_around(tile, grid, self.tile, self.encoder.halo)
+        pixels = cut_block(x, block, self.stride).to(self._device)
+        pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+        latent = self.encoder(pixels.contiguous(memory_format=torch.channels_last))
+        return self.quantizer.encode(latent[0, :, block.inner.rows, block.inner.columns].movedim(0, -1))
 
 
 def _check_agreement(

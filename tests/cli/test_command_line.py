@@ -238,7 +238,9 @@ def test_partial_gives_a_picture_of_a_damaged_file(coded: Path, tmp_path: Path) 
 
 
 def test_unknown_model_newer_version_and_petapixels(coded: Path, tmp_path: Path) -> None:
+    from codec.coding import crc32c
     from codec.container import Head, ImageFields
+    from codec.container.byte_reader import pack_varint
 
     def write(name: str, head: bytes) -> Path:
         (tmp_path / name).write_bytes(head)
@@ -248,6 +250,10 @@ def test_unknown_model_newer_version_and_petapixels(coded: Path, tmp_path: Path)
     stranger = Head(fields=fields, coding_hash=b"\1" * 8, alphabets=(64,)).to_bytes()
     done = codec("decode", write("stranger.lmc", stranger), code=NO_MODEL)
     assert b"0101010101010101" in done.stderr
+    body = b"LMC\x01\x01" + coded.read_bytes()[5:13] + b"".join(map(pack_varint, ((1 << 25) - 1, (1 << 25) - 1, 1, 63)))
+    peta = write("peta.lmc", body + crc32c(body).to_bytes(4, "little"))
+    for verb in ("decode", "info", "verify"):
+        assert b"width must lie in" in codec(verb, peta, code=DAMAGED).stderr
     newer = bytearray(coded.read_bytes())
     newer[3] += 1
     assert b"version" in codec("decode", write("newer.lmc", bytes(newer)), code=DAMAGED).stderr

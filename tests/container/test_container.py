@@ -4,6 +4,9 @@ import io
 import itertools
 import random
 import struct
+import subprocess
+import sys
+import tracemalloc
 
 import pytest
 
@@ -47,13 +50,12 @@ def small() -> bytes:
 
 
 def random_head(draw: random.Random) -> Head:
-    fields: Fields = draw.choice(
-        [
-            ImageFields(draw.randint(1, 1 << 16), draw.randint(1, 1 << 16), draw.choice([1, 3])),
-            AudioFields(draw.choice([8000, 48000]), draw.randint(1, 8), draw.choice([0, 1 << 33])),
-            VideoFields(draw.randint(1, 4096), 1080, draw.randint(0, 999), 1, 30),
-        ]
-    )
+    kinds: list[Fields] = [
+        ImageFields(draw.randint(1, 1 << 16), draw.randint(1, 1 << 16), draw.choice([1, 3])),
+        AudioFields(draw.choice([8000, 48000]), draw.randint(1, 8), draw.choice([0, 1 << 33])),
+        VideoFields(draw.randint(1, 4096), 1080, draw.choice([0, 999]), 1, 30),
+    ]
+    fields = draw.choice(kinds)
     alphabets = tuple(draw.choice([0, 1, 2, 1024, 16384, 1 << 24]) for _ in range(draw.randint(1, 12)))
     droppable = draw.choice([None, draw.randint(1, len(alphabets))])
     return Head(fields, draw.randbytes(8), alphabets, droppable, draw.choice([None, 0, 77]), draw.random() < 0.5)
@@ -63,17 +65,16 @@ def random_head(draw: random.Random) -> Head:
 def test_what_is_written_is_read(seed: int) -> None:
     draw = random.Random(seed)
     head = random_head(draw)
-    apart = not head.chunk_major and len(head.alphabets) > 1
     sections = [
         Section(
             type_ := draw.choice([kind for kind in SectionType if kind != SectionType.END]),
             draw.choice([0, 5, 1 << 20]),
-            draw.randrange(len(head.alphabets)) if type_ == SectionType.CODES and apart else 0,
+            draw.randrange(len(head.alphabets)) if type_ == SectionType.CODES and head.names_plane else 0,
             draw.randbytes(draw.choice([0, 1, 200, 70_000])),
         )
         for _ in range(draw.randint(0, 5))
     ]
-    length = draw.choice([None, 0, 1 << 34])
+    length = draw.choice([0, 1 << 34]) if head.fields.is_open else None
     reader = Reader(io.BytesIO(data := write(head, sections, length)))
     assert reader.head == head
     assert list(reader) == sections
@@ -102,6 +103,17 @@ def test_every_cut_is_noticed_and_partial_gives_the_whole_sections() -> None:
             assert len(list(reader)) == sum(end <= length for end in ends)
             assert not reader.complete
             assert isinstance(reader.damage, BitstreamError)
+
+
+def test_partial_passes_over_a_damaged_section() -> None:
+    data = bytearray(small())
+    data[data.index(bytes(9)) + 4] ^= 1
+    reader = Reader(io.BytesIO(data), partial=True)
+    assert [section.title for section in reader] == ["codes of chunk 1", "alpha"]
+    assert (reader.complete, reader.damage.section if reader.damage else "") == (False, "codes of chunk 0")
+    description = describe(io.BytesIO(data), partial=True)
+    assert (description.complete, len(description.sections)) == (False, 2)
+    assert describe(io.BytesIO(small())).complete
 
 
 def test_sections_removed_doubled_or_swapped_are_noticed() -> None:
@@ -136,9 +148,13 @@ def test_lying_sizes_are_refused_before_anything_is_allocated(width: int, height
 
 def test_a_lying_section_length_allocates_nothing() -> None:
     head = Head(ImageFields(8, 8), HASH, (4,)).to_bytes()
+    tracemalloc.start()
     for size in (1 << 29, (1 << 30) + 1):
         with pytest.raises(BitstreamError, match="codes of chunk 0"):
             list(Reader(io.BytesIO(head + bytes([SectionType.CODES]) + pack_varint(size) + b"\0abc")))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 3 << 20
 
 
 def test_newer_version_and_foreign_files() -> None:
@@ -164,6 +180,32 @@ def test_unknown_sections(type_: int, passes: bool) -> None:
     else:
         with pytest.raises(BitstreamError, match="unknown critical section type 200"):
             list(Reader(io.BytesIO(data)))
+
+
+def test_lengths_and_planes_agree_with_the_head() -> None:
+    picture, sound = Head(ImageFields(8, 8), HASH, (4,)), Head(AudioFields(8000, 1), HASH, (4,))
+    for head, length in ((picture, 64), (sound, None)):
+        with pytest.raises(ValueError, match="where the head has 0"):
+            write(head, [], length)
+    for head in (picture, Head(ImageFields(8, 8), HASH, (4, 4), chunk_major=True)):
+        with pytest.raises(ValueError, match=r"plane 0\.\.0, got 1"):
+            write(head, [Section(SectionType.CODES, 0, 1)])
+    for head, end in ((picture, b"\4\1\5"), (sound, b"\4\0")):
+        front = head.to_bytes()
+        checksum = crc32c(end, int.from_bytes(front[-4:], "little"))
+        with pytest.raises(BitstreamError, match="end: it has a length"):
+            list(Reader(io.BytesIO(front + end + struct.pack("<I", checksum))))
+
+
+def test_a_plane_that_the_head_does_not_have() -> None:
+    head = Head(ImageFields(8, 8), HASH, (4, 4)).to_bytes()
+    with pytest.raises(BitstreamError, match="codes of chunk 3: it holds plane 2, the file has 2"):
+        list(Reader(io.BytesIO(head + with_crc(bytes([SectionType.CODES, 1, 3, 2, 0])))))
+
+
+def test_listing_a_file_does_not_import_torch() -> None:
+    command = "import sys; import codec.container; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
 
 
 def test_integers_have_one_form_only() -> None:

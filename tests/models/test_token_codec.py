@@ -6,7 +6,7 @@ from torch import nn
 
 from codec.errors import BitstreamError, ModelMismatchError
 from codec.models import TokenCodec
-from codec.models.tiling import Tile, cut_block, tiles
+from codec.models.tiling import Tile, block_around, cut_block, tiles
 from codec.nn import PatchDecoder, PatchEncoder
 from codec.quantizers import FSQ, EMACodebook, Projected, Residual, VectorQuantizer
 from codec.types import Media
@@ -41,17 +41,38 @@ def test_tokens_of_tiles_equal_tokens_of_the_whole_picture() -> None:
     codec = make().double()
     codec.quantizer.float()
     picture = torch.rand(1, 3, 11 * 8, 13 * 8, dtype=torch.float64)
-    edge = codec.encoder.halo * 8
-    rows = torch.arange(-edge, 11 * 8 + edge).clamp(0, 11 * 8 - 1)
-    columns = torch.arange(-edge, 13 * 8 + edge).clamp(0, 13 * 8 - 1)
-    latent = codec.encoder(picture[..., rows[:, None], columns])
-    inner = latent[..., codec.encoder.halo : -codec.encoder.halo, codec.encoder.halo : -codec.encoder.halo]
-    whole = codec.quantizer.encode(inner.movedim(1, -1).float())[..., 0]
+    whole = codec.quantizer.encode(codec.encoder(picture).movedim(1, -1).float())[..., 0]
     for tile in tiles((11, 13), codec.tile):
-        block = cut_block(picture, tile.scaled(8), codec.tile * 8, edge)
-        part = codec.encoder(block)[0, :, codec.encoder.halo :, codec.encoder.halo :]
-        codes = codec.quantizer.encode(part.movedim(0, -1).float())[: tile.shape[0], : tile.shape[1], 0]
+        block = block_around(tile, (11, 13), codec.tile, codec.encoder.halo)
+        part = codec.encoder(cut_block(picture, block, 8))[0, :, block.inner.rows, block.inner.columns]
+        codes = codec.quantizer.encode(part.movedim(0, -1).float())[..., 0]
         assert torch.equal(codes, whole[0, tile.rows, tile.columns])
+
+
+@torch.no_grad()
+def test_a_picture_of_tiles_decodes_as_the_whole() -> None:
+    codec = make().double()
+    codec.quantizer.float()
+    codes = torch.randint(200, (1, 11, 13))
+    whole = codec.decoder(codec.quantizer.decode(codes[..., None]).double().movedim(-1, 1))
+    for tile in tiles((11, 13), codec.tile):
+        block = block_around(tile, (11, 13), codec.tile, codec.decoder.halo)
+        part = codec.quantizer.decode(codes[:, block.rows[:, None], block.columns, None]).double()
+        inner, place = block.inner.scaled(8), tile.scaled(8)
+        pixels = codec.decoder(part.movedim(-1, 1))[..., inner.rows, inner.columns]
+        torch.testing.assert_close(pixels, whole[..., place.rows, place.columns], atol=1e-9, rtol=0)
+
+
+def test_blocks_have_one_shape_and_stay_inside_where_they_fit() -> None:
+    for grid in ((11, 13), (40, 9), (1, 1), (3, 100)):
+        for tile in tiles(grid, 4):
+            block = block_around(tile, grid, 4, 2)
+            assert (len(block.rows), len(block.columns)) == (8, 8)
+            for indices, length in ((block.rows, grid[0]), (block.columns, grid[1])):
+                assert 0 <= int(indices.min()) <= int(indices.max()) < length
+                if length >= 8:
+                    assert torch.equal(indices, torch.arange(int(indices[0]), int(indices[0]) + 8))
+            assert torch.equal(block.rows[block.inner.rows], torch.arange(tile.top, tile.bottom))
 
 
 def test_codes_do_not_depend_on_batch_or_surroundings() -> None:

@@ -1,0 +1,135 @@
+"""What each member is for: it must save what its contexts know, on data made so that the entropy is known."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from codec.entropy import (
+    FIXED_POINT,
+    NeighbourTokenPrior,
+    ResidualTimePrior,
+    StaticTokenPrior,
+    TwoSliceHyperprior,
+    decode_chunk,
+    encode_chunk,
+    ideal_bits,
+    source_of,
+    walk,
+)
+from tests.entropy.samples import train
+
+
+@pytest.mark.parametrize("size", [2, 1024, 4096, 1 << 16])
+def test_static_tables_cost_almost_the_entropy(size: int) -> None:
+    """Rounding to integer frequencies costs less than 0.05 %, whatever the alphabet."""
+    hits = (torch.rand(300_000) ** 3 * size).long()
+    prior = StaticTokenPrior([size])
+    assert ideal_bits(prior, [hits[:1000]]) == pytest.approx(1000 * np.log2(size), rel=1e-3)
+    assert abs(prior.freeze([hits[None]])) < 0.05
+    counts = torch.bincount(hits, minlength=size).double()
+    entropy = -(counts * (counts / counts.sum()).clamp_min(1e-12).log2()).sum()
+    assert float(prior.bits([hits[None]])) < 1.01 * float(entropy) + 2 * size
+    unseen = torch.arange(size)
+    (decoded,) = decode_chunk(prior, prior.layout((size,)), encode_chunk(prior, [unseen]))
+    assert torch.equal(decoded, unseen)
+
+
+def test_static_counts_must_fit() -> None:
+    with pytest.raises(ValueError, match="counts of shape"):
+        StaticTokenPrior([4]).fit([torch.ones(5)])
+    with pytest.raises(ValueError, match="codebook sizes"):
+        StaticTokenPrior([1 << 19])
+
+
+def test_neighbours_save_half_where_half_follows_from_them() -> None:
+    """Rows of equal codes: the second checkerboard pass is free, so half the uniform bits remain."""
+
+    def planes(seed: int, batch: int = 16) -> list[Tensor]:
+        random = torch.Generator().manual_seed(seed)
+        return [torch.randint(64, (batch, 8, 1), generator=random).expand(-1, -1, 8).contiguous()]
+
+    torch.manual_seed(0)
+    model = NeighbourTokenPrior([[8, 8]], kernel=(1, 3))
+    train(model, planes, steps=80)
+    assert abs(model.freeze(planes(1000))) < 0.5
+    uniform = 6 * 8 * 8
+    assert 0.49 * uniform < ideal_bits(model, [plane[0] for plane in planes(77)]) < 0.56 * uniform
+
+
+def test_grids_of_sound_pictures_and_video_all_work() -> None:
+    model = NeighbourTokenPrior([[3, 4], [5]]).eval()
+    model.freeze([torch.randint(size, (2, 4, 4)) for size in model.codebook_sizes])
+    for grid in [(7,), (4, 5), (2, 3, 5), (0,), (3, 0, 2)]:
+        planes = [torch.randint(size, grid) for size in model.codebook_sizes]
+        decoded = decode_chunk(model, model.layout(grid), encode_chunk(model, planes))
+        assert all(torch.equal(one, two) for one, two in zip(decoded, planes, strict=True))
+    with pytest.raises(ValueError, match="three axes"):
+        encode_chunk(model, [torch.zeros(1, 1, 1, 1, dtype=torch.int64)] * 2)
+
+
+def test_levels_save_what_the_level_before_tells() -> None:
+    """Each level is the level before plus one random bit: 4 bits, then 1, 1, 1."""
+
+    def planes(seed: int, batch: int = 32) -> list[Tensor]:
+        random = torch.Generator().manual_seed(seed)
+        levels = [torch.randint(16, (batch, 12), generator=random)]
+        for _ in range(3):
+            levels.append((levels[-1] + 5 + torch.randint(2, (batch, 12), generator=random)) % 16)
+        return levels
+
+    torch.manual_seed(0)
+    model = ResidualTimePrior(16)
+    train(model, planes, steps=120)
+    assert abs(model.freeze(planes(1000))) < 0.5
+    test = planes(77)
+    assert float(model.bits(test)) == pytest.approx(32 * 12 * 7, rel=0.06)
+
+
+def latents(seed: int, batch: int = 16) -> Tensor:
+    """`(B, 4, 16, 16)`: quarters of very different scale; the last two channels follow the first two."""
+    random = torch.Generator().manual_seed(seed)
+    scale = 0.3 * 60 ** torch.rand(batch, 1, 2, 2, generator=random)
+    scale = scale.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    first, second = torch.randn(2, batch, 2, 16, 16, generator=random)
+    return torch.cat([scale * first, scale * (0.95 * first + 0.31 * second)], 1)
+
+
+@pytest.fixture(scope="module")
+def hyperprior() -> TwoSliceHyperprior:
+    torch.manual_seed(0)
+    model = TwoSliceHyperprior(4, 2)
+    train(model, lambda seed: model.analyse(latents(seed)), steps=250)
+    with torch.no_grad():
+        assert abs(model.freeze(model.analyse(latents(1000)))) < 0.5
+    return model
+
+
+def test_the_hyperprior_knows_scales_and_the_second_slice_knows_the_first(hyperprior: TwoSliceHyperprior) -> None:
+    """Side information included, it must beat the best single Gaussian, and the second slice must cost less."""
+    y = latents(77)
+    with torch.no_grad():
+        planes = hyperprior.analyse(y)
+    bits = float(hyperprior.bits(planes)) / y.numel()
+    one_gaussian = float(torch.log2(y.std() * np.sqrt(2 * np.pi * np.e)))
+    assert bits < one_gaussian - 0.5
+    streams = encode_chunk(hyperprior, [plane[0] for plane in planes])
+    assert len(streams[2]) < 0.8 * len(streams[1])
+
+
+def test_latents_come_back_within_half_a_step_at_both_ends(hyperprior: TwoSliceHyperprior) -> None:
+    with torch.no_grad():
+        planes = [plane[0] for plane in hyperprior.analyse(latents(5, batch=1)[:, :, :15, :13])]
+    layout = hyperprior.layout((15, 13))
+    known = walk(hyperprior, layout, source_of(hyperprior, planes))
+    decoded = decode_chunk(hyperprior, layout, encode_chunk(hyperprior, planes))
+    for plane in (1, 2):
+        assert np.array_equal(decoded[plane].flatten().numpy(), known.codes[plane])
+        assert np.abs(known.latents[plane] / FIXED_POINT - planes[plane].flatten().double().numpy()).max() <= 0.5
+
+
+def test_huge_latents_are_escaped_and_survive(hyperprior: TwoSliceHyperprior) -> None:
+    layout = hyperprior.layout((2, 2))
+    planes = [torch.full(grid, 10**6 * (-1) ** i) for i, grid in enumerate(layout.grids)]
+    decoded = decode_chunk(hyperprior, layout, encode_chunk(hyperprior, planes))
+    assert all(torch.equal(one, two) for one, two in zip(decoded, planes, strict=True))

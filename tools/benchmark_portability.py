@@ -1,0 +1,84 @@
+"""Decode one file under other instruction sets and thread counts, each in a fresh process, and compare the codes.
+
+    python tools/benchmark_portability.py [--picture docs/samples/kodim23.png] [--model image-tokens-f8]
+
+The codes of the file must be the same everywhere (law 2). The decoded samples are floating point: their largest difference is
+reported too, as is the share of codes that an encoder on that machine would choose differently.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+VARIANTS: dict[str, dict[str, str]] = {
+    "as is": {},
+    "ATEN default": {"ATEN_CPU_CAPABILITY": "default"},
+    "ATEN avx2": {"ATEN_CPU_CAPABILITY": "avx2"},
+    "oneDNN SSE4.1": {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "oneDNN AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "MKL SSE4.2": {"MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+    "MKL AVX2": {"MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    "numba generic": {"NUMBA_CPU_NAME": "generic"},
+    "all low": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "NUMBA_CPU_NAME": "generic",
+    },
+}
+
+CHILD = """
+import io, sys, torch
+from pathlib import Path
+from codec.models import load
+from codec.media import read_image
+torch.set_num_threads(int(sys.argv[4]))
+model = load(sys.argv[2])
+data = Path(sys.argv[1]).read_bytes()
+result = {
+    "codes": model.read_codes(io.BytesIO(data)).codes.planes[0].codes,
+    "samples": model.decompress(data).samples,
+    "encoded": model.encode(read_image(sys.argv[5]).samples[None]).planes[0].codes,
+}
+torch.save(result, sys.argv[3])
+"""
+
+
+def main() -> None:
+    """Print a line a variant; exit 1 if any codes differ."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--picture", default="docs/samples/kodim23.png")
+    parser.add_argument("--model", default="image-tokens-f8")
+    arguments = parser.parse_args()
+    from codec import api
+
+    reference: dict[str, torch.Tensor] | None = None
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "picture.lmc"
+        api.encode(arguments.picture, file, model=arguments.model)
+        for name, variables in VARIANTS.items():
+            for threads in (1, 2):
+                out = Path(folder) / "out.pt"
+                command = [sys.executable, "-c", CHILD, str(file), arguments.model, str(out), str(threads)]
+                numba = {"NUMBA_CACHE_DIR": str(Path(folder) / name.replace(" ", "_"))}
+                subprocess.run([*command, arguments.picture], env=os.environ | variables | numba, check=True)
+                result = torch.load(out, weights_only=True)
+                reference = result if reference is None else reference
+                same = torch.equal(result["codes"], reference["codes"])
+                failed |= not same
+                difference = int((result["samples"].int() - reference["samples"].int()).abs().max())
+                flipped = float((result["encoded"] != reference["encoded"]).float().mean())
+                verdict = "same codes" if same else "DIFFERENT CODES"
+                print(f"{name:15} {threads} threads  {verdict}; samples differ by at most {difference};"
+                      f" encoder differs in {flipped:.3%} of codes")  # fmt: skip
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
