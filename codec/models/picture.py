@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from codec.container import Head, ImageFields, Reader, Section, SectionType, Writer, pack_planes, unpack_planes
+from codec.container.head import HASH_BYTES
 from codec.entropy import EntropyModel, Layout, decode_chunk, encode_chunk
 from codec.errors import BitstreamError, ModelMismatchError
 from codec.models.tiling import Tile, tiles
 from codec.types import Codes, Media, Plane
 
-HASH_BYTES = 8
 METADATA = {SectionType.ALPHA: "alpha", SectionType.ICC: "icc", SectionType.EXIF: "exif", SectionType.TAGS: "tags"}
 
 
@@ -56,6 +56,7 @@ class PictureReader:
         stride: pixels a position.
         chunk: side of a chunk in positions.
         coding_hash: of the model that reads.
+        missing: int64 `(planes,)`, the codes of positions that a damaged file lost.
         partial: give what is whole instead of refusing a damaged file.
 
     Attributes:
@@ -99,30 +100,38 @@ class PictureReader:
             )
 
     def _read(self, missing: Tensor, partial: bool) -> Codes:
-        grids = [missing[q].expand(self._grid).clone() for q in range(len(self.head.alphabets))]
+        chunks: dict[int, list[Tensor]] = {}
         for section in self._reader:
             if section.type in METADATA:
                 self.metadata[METADATA[section.type]] = section.payload
             elif section.type == SectionType.CODES:
                 try:
-                    self._read_chunk(section, grids)
+                    chunks[section.chunk] = self._read_chunk(section)
                 except BitstreamError:
                     if not partial:
                         raise
         if self.lost and not partial:
             raise BitstreamError(f"{len(self.lost)} of {len(self._chunks)} chunks are missing", section="codes")
-        return Codes(tuple(Plane(grid[None], size) for grid, size in zip(grids, self.head.alphabets, strict=True)))
+        return self._join(chunks, missing)
 
-    def _read_chunk(self, section: Section, grids: list[Tensor]) -> None:
+    def _read_chunk(self, section: Section) -> list[Tensor]:
         where = f"codes of chunk {section.chunk}"
         if section.chunk not in self.lost:
             raise BitstreamError("the chunk is there twice, or outside the picture", section=where)
-        part = self._chunks[section.chunk]
-        layout = Layout(tuple(part.shape for _ in grids))
-        streams = unpack_planes(section.payload, len(grids))
-        for grid, plane in zip(grids, decode_chunk(self._prior, layout, streams), strict=True):
-            grid[part.rows, part.columns] = plane
+        count = len(self.head.alphabets)
+        layout = Layout((self._chunks[section.chunk].shape,) * count)
+        planes = decode_chunk(self._prior, layout, unpack_planes(section.payload, count, where))
         self.lost.discard(section.chunk)
+        return planes
+
+    def _join(self, chunks: dict[int, list[Tensor]], missing: Tensor) -> Codes:
+        """Whole planes from chunks; only now is there memory in proportion to the size that the head claims."""
+        grids = [missing[q].expand(self._grid).clone() for q in range(len(self.head.alphabets))]
+        for index, planes in chunks.items():
+            part = self._chunks[index]
+            for grid, plane in zip(grids, planes, strict=True):
+                grid[part.rows, part.columns] = plane
+        return Codes(tuple(Plane(grid[None], size) for grid, size in zip(grids, self.head.alphabets, strict=True)))
 
 
 def assemble(reader: PictureReader, decoded: Iterator[tuple[int, Tile, Tensor]]) -> Media:

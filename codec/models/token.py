@@ -136,22 +136,22 @@ class TokenCodec(nn.Module):
         )
 
     def coding_hash(self) -> bytes:
-        """SHA-256 of all that a decoder must share to read the codes: geometry, codebook, integer tables."""
+        """SHA-256 of all that a decoder must share to read the codes: geometry, quantizer, the prior's integers."""
         facts = {
             "codec": type(self).__name__,
             "stride": self.stride,
             "chunk": self.chunk,
-            "quantizer": type(self.quantizer).__name__,
-            "prior": type(self.prior).__name__,
+            "quantizer": _classes(self.quantizer),
+            "prior": _classes(self.prior),
             "codebook_sizes": list(self.quantizer.codebook_sizes),
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-        for part, module in (("quantizer", self.quantizer), ("prior", self.prior)):
-            for name, tensor in sorted(cast(nn.Module, module).state_dict().items()):
-                if name.rpartition(".")[2] not in STATISTICS:
-                    values = tensor.detach().cpu().contiguous().numpy()
-                    digest.update(f"{part}.{name} {values.dtype.str} {values.shape}".encode())
-                    digest.update(values.tobytes())
+        integers = ((name, tensor) for name, tensor in _tensors(self.prior) if not tensor.is_floating_point())
+        for part, tensors in (("quantizer", _tensors(self.quantizer)), ("prior", integers)):
+            for name, tensor in tensors:
+                values = tensor.detach().cpu().contiguous().numpy()
+                digest.update(f"{part}.{name} {values.dtype.str} {values.shape}".encode())
+                digest.update(values.tobytes())
         return digest.digest()
 
     @property
@@ -166,6 +166,19 @@ class TokenCodec(nn.Module):
         pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
         latent = self.encoder(pixels.contiguous(memory_format=torch.channels_last))
         return self.quantizer.encode(latent[0, :, block.inner.rows, block.inner.columns].movedim(0, -1))
+
+
+def _classes(module: object) -> list[str]:
+    """Names and classes of a module and all modules inside it: what its tensors do not tell."""
+    return [f"{name} {type(part).__name__}" for name, part in cast(nn.Module, module).named_modules()]
+
+
+def _tensors(module: object) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers by name, those too that no checkpoint stores; without training statistics."""
+    part = cast(nn.Module, module)
+    for name, tensor in sorted({**dict(part.named_parameters()), **dict(part.named_buffers())}.items()):
+        if name.rpartition(".")[2] not in STATISTICS:
+            yield name, tensor
 
 
 def _check_agreement(

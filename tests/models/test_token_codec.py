@@ -1,14 +1,18 @@
 """TokenCodec: tiles are exact, files come back, other models are refused."""
 
+import io
+import resource
+
 import pytest
 import torch
 from torch import nn
 
+from codec.container import Head, ImageFields, Writer
 from codec.errors import BitstreamError, ModelMismatchError
 from codec.models import TokenCodec
 from codec.models.tiling import Tile, block_around, cut_block, tiles
 from codec.nn import PatchDecoder, PatchEncoder
-from codec.quantizers import FSQ, EMACodebook, Projected, Residual, VectorQuantizer
+from codec.quantizers import FSQ, Cosine, EMACodebook, Euclidean, Projected, Residual, VectorQuantizer
 from codec.types import Media
 from tests.conftest import synthetic_picture
 
@@ -130,6 +134,28 @@ def test_synthesis_is_not_part_of_the_hash() -> None:
     with torch.no_grad():
         next(codec.quantizer.parameters()).add_(1)
     assert codec.coding_hash() != before
+
+
+def test_what_no_tensor_in_the_checkpoint_tells_is_part_of_the_hash() -> None:
+    """Levels of FSQ in another order, or another distance, decode the same codes to other vectors."""
+    hashes = [make(Projected(8, FSQ(levels))).coding_hash() for levels in ([8, 5, 5], [5, 8, 5], [5, 5, 8])]
+    assert len(set(hashes)) == 3
+    distances = [
+        make(VectorQuantizer(EMACodebook(16, 8), distance)).coding_hash() for distance in (Euclidean(), Cosine())
+    ]
+    assert distances[0] != distances[1]
+
+
+def test_a_lying_size_takes_no_memory_before_the_chunks_are_there() -> None:
+    codec, sink = make(chunk=1 << 14), io.BytesIO()
+    head = Head(ImageFields(1 << 16, 1 << 16), codec.coding_hash()[:8], codec.prior.codebook_sizes)
+    Writer(sink, head).finish()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BitstreamError, match="chunks are missing"):
+        codec.decompress(sink.getvalue())
+    assert (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+    )  # KiB; the codes alone would take 512 MiB
 
 
 def test_tiles_cover_a_grid_once() -> None:
