@@ -1,6 +1,6 @@
 """Codes to probabilities: differentiable bits for training, integer tables for coding."""
 
-from codec.entropy.base import FIXED_POINT, EntropyModel, Frequencies, Known, Layout, Rows, Step
+from codec.entropy.base import FIXED_POINT, EntropyModel, Frequencies, Known, Layout, Numbering, Rows, Step
 from codec.entropy.driver import (
     CodedStreams,
     CodeLength,
@@ -19,6 +19,7 @@ from codec.entropy.driver import (
 from codec.entropy.exact import IntegerNetwork
 from codec.entropy.gaussian import FactorisedDensity, gaussian_bits, lower_bound
 from codec.entropy.hyperprior import TwoSliceHyperprior
+from codec.entropy.lattice import LatticeTokenPrior
 from codec.entropy.layers import LEAKY_SLOPE, SummedEmbedding, leaky_sequential
 from codec.entropy.neighbour import NeighbourTokenPrior
 from codec.entropy.residual_time import ResidualTimePrior
@@ -36,8 +37,10 @@ __all__ = [
     "GivenCodes",
     "IntegerNetwork",
     "Known",
+    "LatticeTokenPrior",
     "Layout",
     "NeighbourTokenPrior",
+    "Numbering",
     "ResidualTimePrior",
     "RoundedLatent",
     "Rows",

@@ -66,6 +66,19 @@ class Frequencies:
 
 
 @dataclass(frozen=True)
+class Numbering:
+    """Another order of a plane's codes, in which neighbours are alike, so that leading digits mean something.
+
+    Attributes:
+        ranks: int64 `(K,)`, the rank of each code.
+        codes: int64 `(K,)`, the code of each rank.
+    """
+
+    ranks: NDArray[np.int64]
+    codes: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Step:
     """What the coder does next.
 
@@ -75,7 +88,8 @@ class Step:
         tables: for these symbols.
         means: int64 `(n,)` in 1/256 for a latent: code = round(y - mean), y_hat = code + mean.
         radix: where a code is several coder symbols (digits), the number of values of this digit; None for whole codes.
-        place: worth of one unit of this digit, so a code is the sum of its digits times their places.
+        place: worth of one unit of this digit, so a code is the sum of its digits times their places; place 1 comes last.
+        numbering: the digits are those of the code's rank in it; None for those of the code itself.
     """
 
     plane: int
@@ -84,6 +98,7 @@ class Step:
     means: NDArray[np.int64] | None = None
     radix: int | None = None
     place: int = 1
+    numbering: Numbering | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,7 @@ class Known:
 
     Attributes:
         codes: int64 `(positions,)` for each plane; a model must not read positions, or digits, that no step has named yet.
+            Between the first and the last digit of a numbered code its rank so far stands here.
         latents: int64 `(positions,)` y_hat in 1/256, for planes that have means.
     """
 

@@ -44,10 +44,16 @@ def walk(model: EntropyModel, layout: Layout, source: Source, *recorders: Record
         symbols = source.symbols(step)
         for recorder in recorders:
             recorder.record(step, symbols)
-        known.codes[step.plane][step.where] += symbols * step.place
+        known.codes[step.plane][step.where] = _joined(known.codes[step.plane][step.where], symbols, step)
         if step.means is not None:
             known.latents[step.plane][step.where] = symbols * FIXED_POINT + step.means
     return known
+
+
+def _joined(before: NDArray[np.int64], symbols: NDArray[np.int64], step: Step) -> NDArray[np.int64]:
+    """What is known of codes once this step's digit is added to the earlier ones."""
+    numbers = before + symbols * step.place
+    return numbers if step.numbering is None or step.place > 1 else step.numbering.codes[numbers]
 
 
 class GivenCodes:
@@ -63,7 +69,8 @@ class GivenCodes:
     def symbols(self, step: Step) -> NDArray[np.int64]:
         """The digit or the code at each position."""
         codes = self._planes[step.plane][step.where]
-        return codes if step.radix is None else codes // step.place % step.radix
+        numbers = codes if step.numbering is None else step.numbering.ranks[codes]
+        return numbers if step.radix is None else numbers // step.place % step.radix
 
 
 class RoundedLatent:
@@ -170,6 +177,8 @@ def decode_chunk(model: EntropyModel, layout: Layout, streams: Sequence[bytes]) 
     source = CodedStreams(streams)
     known = walk(model, layout, source)
     source.finish()
+    for missing in known.codes[len(streams) :]:
+        missing[:] = 0
     for plane, (codes, size) in enumerate(zip(known.codes, model.codebook_sizes, strict=True)):
         if size and codes.size and not 0 <= codes.min() <= codes.max() < size:
             raise BitstreamError(f"codes {codes.min()}..{codes.max()} of plane {plane} leave [0, {size})")

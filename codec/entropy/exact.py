@@ -58,7 +58,7 @@ class IntegerNetwork(nn.Module):
         """
         signal, bits, limit = calibration, self.input_bits, BORDER_LIMIT
         if not self._takes_symbols:
-            signal = calibration.clamp(-limit, limit).float() / (1 << bits)
+            signal = calibration.double().clamp(-limit, limit).float() / (1 << bits)
         for i, (layer, twin) in enumerate(zip(network, self.layers, strict=True)):
             signal = layer(signal)
             if isinstance(layer, Weighted):
@@ -87,7 +87,7 @@ class IntegerLayer(nn.Module):
         layer: for its architecture.
     """
 
-    weight: Tensor  # int32, of the layer's shape
+    weight: Tensor  # int16, of the layer's shape
     bias: Tensor  # int64 (outputs,)
     shift: Tensor  # int64 (): sums are divided by 2^shift
     offsets: Tensor  # int64 (symbols,): of an embedding
@@ -97,7 +97,7 @@ class IntegerLayer(nn.Module):
         self.kind = type(layer).__name__.replace("SummedEmbedding", "embedding")
         self._stride, self._padding, self._dilation, self._groups, self._extra = _geometry(layer)
         self._output_axis = {"embedding": 1, "ConvTranspose2d": 1}.get(self.kind, 0)
-        self.register_buffer("weight", torch.zeros(layer.weight.shape, dtype=torch.int32))
+        self.register_buffer("weight", torch.zeros(layer.weight.shape, dtype=torch.int16))
         self.register_buffer("bias", torch.zeros(layer.weight.shape[self._output_axis], dtype=torch.int64))
         self.register_buffer("shift", torch.zeros((), dtype=torch.int64))
         if isinstance(layer, SummedEmbedding):

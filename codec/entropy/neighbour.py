@@ -91,7 +91,7 @@ class NeighbourTokenPrior(nn.Module):
     @torch.no_grad()
     def freeze(self, planes: Sequence[Tensor]) -> float:
         """Fill the integer networks from the float ones; returns their cost on these planes in percent."""
-        values = self._split([_frames(plane, batched=True) for plane in planes])
+        values = self._split([as_frames(plane, batched=True) for plane in planes])
         for d, (network, twin) in enumerate(zip(self.networks, self.twins, strict=True)):
             contexts = [self._context(values, step) for step in self._order if step[1] == d]
             cast(IntegerNetwork, twin).convert(cast(nn.Sequential, network), torch.cat(contexts))
@@ -103,7 +103,7 @@ class NeighbourTokenPrior(nn.Module):
         if any(other != grid for other in layout.grids):
             raise ValueError(f"all planes need the same grid, got {layout.grids}")
         for parity, d in self._order:
-            planes = [_frames(torch.from_numpy(codes).reshape(grid), batched=False) for codes in known.codes]
+            planes = [as_frames(torch.from_numpy(codes).reshape(grid), batched=False) for codes in known.codes]
             where = np.flatnonzero((self._parities(planes[0]) == parity).expand(planes[0].shape).numpy())
             if where.size == 0:
                 continue
@@ -113,7 +113,7 @@ class NeighbourTokenPrior(nn.Module):
             yield Step(digit.plane, where, tables, radix=digit.radix, place=digit.place)
 
     def _float_bits(self, planes: Sequence[Tensor]) -> Tensor:
-        values = self._split([_frames(plane, batched=True) for plane in planes])
+        values = self._split([as_frames(plane, batched=True) for plane in planes])
         total = torch.zeros((), device=values.device)
         for parity, d in self._order:
             logits = self.networks[d](self._context(values, (parity, d)))
@@ -167,7 +167,7 @@ def floored_bits(logits: Tensor, symbols: Tensor) -> Tensor:
     return -torch.logaddexp(-nats, floor) / math.log(2)
 
 
-def _frames(codes: Tensor, *, batched: bool) -> Tensor:
+def as_frames(codes: Tensor, *, batched: bool) -> Tensor:
     """`(B, *grid)`, or `grid` where not batched, as `(frames, rows, columns)`."""
     grid = codes.shape[1:] if batched else codes.shape
     if len(grid) > 3:
