@@ -1,4 +1,7 @@
-"""Train a model: `python train.py experiment=image_fsq data.root=PICTURES` (also `codec train …`)."""
+"""Train a model: `python train.py experiment=image_fsq data.root=PICTURES` (also `codec train …`).
+
+A learned prior for a trained tokenizer: `python train.py --config-name train_prior tokenizer=NAME data.root=PICTURES`.
+"""
 
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from codec.models.checkpoint import build
-from codec.training import ExportCheckpoint
+from codec.training import ExportCheckpoint, ExportPrior, TokenData
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
@@ -18,17 +21,31 @@ def main(config: DictConfig) -> None:
     """Compose, instantiate, fit."""
     lightning.seed_everything(config.seed, workers=True)
     torch.set_float32_matmul_precision("high")
-    model_config = cast(dict[str, Any], OmegaConf.to_container(config.model, resolve=True))
-    module = instantiate(
-        config.training,
-        model=build(model_config),
-        fidelity=config.loss.fidelity,
-        loss=config.loss.weights,
-    )
+    module, data, export = _prior(config) if "prior" in config else _tokenizer(config)
     callbacks = [instantiate(callback) for callback in config.callbacks.values()]
-    export = ExportCheckpoint(str(Path(config.output) / config.name), model_config, config.note)
     trainer = instantiate(config.trainer, callbacks=[*callbacks, export])
-    trainer.fit(module, datamodule=instantiate(config.data), ckpt_path=_resume_path(config))
+    trainer.fit(module, datamodule=data, ckpt_path=_resume_path(config))
+
+
+Parts = tuple[lightning.LightningModule, lightning.LightningDataModule, lightning.Callback]
+
+
+def _tokenizer(config: DictConfig) -> Parts:
+    model = _plain(config.model)
+    module = instantiate(config.training, model=build(model), fidelity=config.loss.fidelity, loss=config.loss.weights)
+    export = ExportCheckpoint(str(Path(config.output) / config.name), model, config.note)
+    return module, instantiate(config.data), export
+
+
+def _prior(config: DictConfig) -> Parts:
+    prior = _plain(config.prior)
+    data = TokenData(instantiate(config.data), seed=config.seed, **_plain(config.tokens))
+    export = ExportPrior(str(Path(config.output) / config.name), prior)
+    return instantiate(config.training, prior=build(prior)), data, export
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
 def _resume_path(config: DictConfig) -> str | None:

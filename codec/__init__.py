@@ -3,10 +3,10 @@
 Names are loaded when first used, so that `codec info` and `import codec` stay quick.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
 from codec.errors import CodecError
+from codec.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codec.api import decode, encode, load, probe
@@ -16,18 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["Codec", "CodecError", "Codes", "Media", "decode", "encode", "load", "probe"]
 
 _HOMES = {
-    "Codec": ("codec.models", "Codec"),
-    "Codes": ("codec.types", "Codes"),
-    "Media": ("codec.types", "Media"),
-    "decode": ("codec.api", "decode"),
-    "encode": ("codec.api", "encode"),
-    "load": ("codec.api", "load"),
-    "probe": ("codec.api", "probe"),
+    "Codec": "codec.models",
+    "Codes": "codec.types",
+    "Media": "codec.types",
+    "decode": "codec.api",
+    "encode": "codec.api",
+    "load": "codec.api",
+    "probe": "codec.api",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name in _HOMES:
-        module, attribute = _HOMES[name]
-        return getattr(importlib.import_module(module), attribute)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

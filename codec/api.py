@@ -13,6 +13,7 @@ from codec.errors import MediaError, UsageError
 
 if TYPE_CHECKING:
     from codec.models import Codec
+    from codec.models.base import PriorName
     from codec.types import Media
 
 DEFAULT_IMAGE_MODEL = "image-tokens-f8"
@@ -32,6 +33,7 @@ def encode(
     target: str | Path | None = None,
     *,
     model: "str | Path | Codec | None" = None,
+    prior: "PriorName | None" = None,
     force: bool = False,
     device: str = "cpu",
 ) -> bytes:
@@ -41,6 +43,7 @@ def encode(
         source: path of a picture, or its bytes.
         target: where to write the file too; it appears whole or not at all.
         model: name, folder, hash or a loaded model; the default model if not given.
+        prior: `static` tables (fast) or the `learned` prior (smaller); the learned one where the model has one.
         force: replace an existing target.
         device: `cpu`, `cuda` or `auto`.
     """
@@ -48,7 +51,7 @@ def encode(
 
     _refuse_existing(target, force)
     codec = _model(model, device)
-    data = codec.compress(read_image(source))
+    data = codec.compress(read_image(source), prior=prior)
     _write(data, target)
     return data
 

@@ -27,6 +27,9 @@ def encode(
     target: Output = None,
     *,
     model: Annotated[str | None, typer.Option(help="Name, folder or hash; see `codec models`.")] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="static (fast) or learned (smaller files); the best the model has if left out.")
+    ] = None,
     quality: Annotated[int | None, typer.Option(min=1, max=100, help="For models with continuous quality.")] = None,
     force: Force = False,
     device: Device = "auto",
@@ -35,7 +38,7 @@ def encode(
     """Pictures to .lmc files."""
     from codec.cli.encode import run
 
-    run(source, target, model=model, quality=quality, force=force, device=device, json=json)
+    run(source, target, model=model, prior=prior, quality=quality, force=force, device=device, json=json)
 
 
 @app.command()

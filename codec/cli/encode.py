@@ -2,6 +2,7 @@
 
 import json as jsonlib
 import time
+from typing import Any, cast
 
 from codec import api
 from codec.cli.jobs import Job, plan, read_pipe, run_all, write_pipe
@@ -9,7 +10,15 @@ from codec.errors import UsageError
 
 
 def run(
-    source: str, target: str | None, *, model: str | None, quality: int | None, force: bool, device: str, json: bool
+    source: str,
+    target: str | None,
+    *,
+    model: str | None,
+    prior: str | None,
+    quality: int | None,
+    force: bool,
+    device: str,
+    json: bool,
 ) -> None:
     """Encode a file, a folder or stdin."""
     from codec.media import IMAGE_SUFFIXES
@@ -18,12 +27,15 @@ def run(
     name = model or api.DEFAULT_IMAGE_MODEL
     if quality is not None:
         raise UsageError(f"model {name} has one fixed rate; --quality is for models with continuous quality")
+    if prior not in (None, "static", "learned"):
+        raise UsageError(f"unknown prior {prior!r}: use static or learned")
     codec = api.load(name, device=device)
     rows = []
 
     def work(job: Job) -> None:
         begin = time.perf_counter()
-        data = api.encode(job.source if job.source is not None else read_pipe(), job.target, model=codec, force=force)
+        source = job.source if job.source is not None else read_pipe()
+        data = api.encode(source, job.target, model=codec, prior=cast(Any, prior), force=force)
         if job.target is None:
             write_pipe(data)
         rows.append(

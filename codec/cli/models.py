@@ -12,7 +12,7 @@ def run(*, json: bool) -> None:
         rows = [
             {
                 "name": info.name,
-                "coding_hash": info.coding_hash,
+                "coding_hashes": info.coding_hashes,
                 "bytes": info.bytes,
                 "folder": str(info.folder),
                 "summary": info.summary,
@@ -24,4 +24,5 @@ def run(*, json: bool) -> None:
         print(f"no models in {', '.join(str(folder) for folder in search_path())}; set CODEC_CHECKPOINTS")
     else:
         for info in found:
-            print(f"{info.name:24} {info.coding_hash[:16]}  {info.bytes / 1e6:5.1f} MB  {info.summary}")
+            best = list(info.coding_hashes.values())[-1]
+            print(f"{info.name:24} {best[:16]}  {info.bytes / 1e6:5.1f} MB  {info.summary}")

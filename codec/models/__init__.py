@@ -3,28 +3,25 @@
 Names are loaded when first used, so that listing checkpoints does not import torch.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from codec.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codec.models.base import Codec
     from codec.models.checkpoint import CheckpointInfo, find, list_checkpoints, load, save
     from codec.models.token import TokenCodec
 
-_HOMES = {
-    "CheckpointInfo": "checkpoint",
-    "Codec": "base",
-    "TokenCodec": "token",
-    "find": "checkpoint",
-    "list_checkpoints": "checkpoint",
-    "load": "checkpoint",
-    "save": "checkpoint",
-}
-
 __all__ = ["CheckpointInfo", "Codec", "TokenCodec", "find", "list_checkpoints", "load", "save"]
 
+_HOMES = {
+    "CheckpointInfo": "codec.models.checkpoint",
+    "Codec": "codec.models.base",
+    "TokenCodec": "codec.models.token",
+    "find": "codec.models.checkpoint",
+    "list_checkpoints": "codec.models.checkpoint",
+    "load": "codec.models.checkpoint",
+    "save": "codec.models.checkpoint",
+}
 
-def __getattr__(name: str) -> object:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"codec.models.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,10 +1,12 @@
 """What every codec offers, whatever it is made of."""
 
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from torch import Tensor
 
 from codec.types import Codes, Media
+
+PriorName = Literal["static", "learned"]
 
 
 class Codec(Protocol):
@@ -16,8 +18,8 @@ class Codec(Protocol):
     def decode(self, codes: Codes) -> Tensor:
         """Codes to samples."""
 
-    def compress(self, media: Media) -> bytes:
-        """Media to the bytes of a `.lmc` file."""
+    def compress(self, media: Media, *, prior: PriorName | None = None) -> bytes:
+        """Media to the bytes of a `.lmc` file; by the entropy model of a name, the best by default."""
 
     def decompress(self, data: bytes, *, partial: bool = False) -> Media:
         """The bytes of a `.lmc` file to media."""
@@ -25,8 +27,8 @@ class Codec(Protocol):
     def read_codes(self, source: BinaryIO, *, partial: bool = False) -> object:
         """Only the lossless half of `decompress`: the codes of a file, checked."""
 
-    def coding_hash(self) -> bytes:
-        """SHA-256 of all that a decoder must share."""
+    def coding_hash(self, prior: PriorName = "static") -> bytes:
+        """SHA-256 of all that a decoder must share for files written with a prior."""
 
     def to(self, device: str) -> "Codec":
         """The same model on another device."""

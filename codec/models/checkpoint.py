@@ -18,15 +18,22 @@ if TYPE_CHECKING:
 
 FORMAT = "lmc-checkpoint-1"
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
+HASH_KEYS = {"static": "coding_hash", "learned": "learned_coding_hash"}  # of each prior, in the weights' metadata
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a checkpoint says of itself, read without loading the model."""
+    """What a checkpoint says of itself, read without loading the model.
+
+    Attributes:
+        coding_hashes: of each prior's name, the hash that files written with it carry; the best prior comes last.
+        bytes: of the weights.
+        summary: first line of the card.
+    """
 
     name: str
     folder: Path
-    coding_hash: str
+    coding_hashes: dict[str, str]
     bytes: int
     summary: str
 
@@ -53,7 +60,8 @@ def read_info(folder: Path) -> CheckpointInfo:
     metadata = _read_metadata(weights)
     lines = card.read_text().splitlines() if card.is_file() else []
     summary = next((line for line in lines if line and not line.startswith("#")), "")
-    return CheckpointInfo(folder.name, folder, metadata["coding_hash"], weights.stat().st_size, summary)
+    hashes = {name: metadata[key] for name, key in HASH_KEYS.items() if key in metadata}
+    return CheckpointInfo(folder.name, folder, hashes, weights.stat().st_size, summary)
 
 
 def find(wanted: str | Path) -> CheckpointInfo:
@@ -68,7 +76,7 @@ def find(wanted: str | Path) -> CheckpointInfo:
     if versions:
         return versions[max(versions)]
     for info in known:
-        if len(str(wanted)) >= 8 and info.coding_hash.startswith(str(wanted)):
+        if len(str(wanted)) >= 8 and any(text.startswith(str(wanted)) for text in info.coding_hashes.values()):
             return info
     names = ", ".join(info.name for info in known) or "none"
     raise ModelNotFoundError(f"no model {str(wanted)!r}; known models: {names} (more folders: set CODEC_CHECKPOINTS)")
@@ -87,7 +95,7 @@ def load(wanted: str | Path) -> "TokenCodec":
     state = {name: _widen(tensor) for name, tensor in load_file(info.folder / WEIGHTS).items()}
     model.load_state_dict(state)
     model = channels_last(model.eval().requires_grad_(False))
-    if model.coding_hash().hex() != info.coding_hash:
+    if _hashes(model) != info.coding_hashes:
         raise ModelNotFoundError(f"checkpoint {info.folder} is damaged: its coding part does not match its hash")
     return model
 
@@ -103,8 +111,8 @@ def save(folder: Path, model: "TokenCodec", config: dict[str, Any], card: str) -
     stored = cast("TokenCodec", build(config))
     stored.load_state_dict({name: _widen(tensor) for name, tensor in state.items()})
     with torch.inference_mode():
-        coding_hash = stored.coding_hash().hex()
-    save_file(state, folder / WEIGHTS, {"format": FORMAT, "coding_hash": coding_hash})
+        hashes = {HASH_KEYS[name]: text for name, text in _hashes(stored).items()}
+    save_file(state, folder / WEIGHTS, {"format": FORMAT, **hashes})
     (folder / WEIGHTS).chmod(0o644)
     OmegaConf.save(OmegaConf.create(config), folder / CONFIG)
     (folder / CARD).write_text(card)
@@ -118,6 +126,10 @@ def build(config: dict[str, Any]) -> "nn.Module":
     for target in _targets(config):
         _check_target(target)
     return cast("nn.Module", instantiate(config))
+
+
+def _hashes(model: "TokenCodec") -> dict[str, str]:
+    return {name: model.coding_hash(name).hex() for name in model.priors()}
 
 
 def _targets(node: object) -> Iterator[str]:

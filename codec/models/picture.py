@@ -1,6 +1,6 @@
 """Pictures to `.lmc` and back: codes cut into chunks, each chunk coded on its own, alpha beside them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 import torch
@@ -52,10 +52,9 @@ class PictureReader:
 
     Args:
         source: opened file or pipe.
-        prior: tables for the codes.
+        priors: entropy model of each coding hash (its first 8 bytes) that can be read.
         stride: pixels a position.
         chunk: side of a chunk in positions.
-        coding_hash: of the model that reads.
         missing: int64 `(planes,)`, the codes of positions that a damaged file lost.
         partial: give what is whole instead of refusing a damaged file.
 
@@ -68,17 +67,15 @@ class PictureReader:
         self,
         source: BinaryIO,
         *,
-        prior: EntropyModel,
+        priors: Mapping[bytes, EntropyModel],
         stride: int,
         chunk: int,
-        coding_hash: bytes,
         missing: Tensor,
         partial: bool = False,
     ) -> None:
         self._reader = Reader(source, partial=partial)
-        self._prior = prior
         self.head = self._reader.head
-        self._check(coding_hash)
+        self._prior = self._choose(priors)
         assert isinstance(self.head.fields, ImageFields)
         self.height, self.width, self.channels = (
             self.head.fields.height,
@@ -91,13 +88,13 @@ class PictureReader:
         self.lost = set(range(len(self._chunks)))
         self.codes = self._read(missing, partial)
 
-    def _check(self, coding_hash: bytes) -> None:
+    def _choose(self, priors: Mapping[bytes, EntropyModel]) -> EntropyModel:
         if not isinstance(self.head.fields, ImageFields):
             raise BitstreamError("this file does not hold a picture", section="head")
-        if self.head.coding_hash != coding_hash[:HASH_BYTES]:
-            raise ModelMismatchError(
-                f"the file needs model {self.head.coding_hash.hex()}, this is {coding_hash[:HASH_BYTES].hex()}", "head"
-            )
+        if self.head.coding_hash not in priors:
+            known = " or ".join(coding_hash.hex() for coding_hash in priors)
+            raise ModelMismatchError(f"the file needs model {self.head.coding_hash.hex()}, this is {known}", "head")
+        return priors[self.head.coding_hash]
 
     def _read(self, missing: Tensor, partial: bool) -> Codes:
         chunks: dict[int, list[Tensor]] = {}

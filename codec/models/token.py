@@ -13,7 +13,10 @@ from typing import BinaryIO, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from codec.entropy import StaticTokenPrior
+from codec.container.head import HASH_BYTES
+from codec.entropy import EntropyModel, StaticTokenPrior
+from codec.errors import UsageError
+from codec.models.base import PriorName
 from codec.models.picture import PictureReader, assemble, write_picture
 from codec.models.tiling import Tile, block_around, cut_block, tiles
 from codec.quantizers import Quantizer
@@ -38,7 +41,9 @@ class TokenCodec(nn.Module):
         encoder: pixels `(B, 3, H, W)` in [0, 1] to latents `(B, latent_dim, H / stride, W / stride)`.
         quantizer: works on `latent_dim` channels, channel-last.
         decoder: the way back, about [0, 1].
-        prior: integer tables for the codes; order-0 tables unless given.
+        prior: order-0 tables for the codes, uniform unless given.
+        learned_prior: an entropy model of the same codes that sees their neighbours; files are written with it where there
+            is one. Each prior is a coding part of its own, so files name the one they need.
         latent_dim: stated once, checked against the quantizer.
         tile: side of the canonical tile in positions.
         chunk: side in positions of the square that one section of the file holds; contexts end there.
@@ -50,6 +55,7 @@ class TokenCodec(nn.Module):
         quantizer: Quantizer,
         decoder: Backbone,
         prior: StaticTokenPrior | None = None,
+        learned_prior: EntropyModel | None = None,
         *,
         latent_dim: int,
         tile: int = 32,
@@ -57,8 +63,10 @@ class TokenCodec(nn.Module):
     ) -> None:
         super().__init__()
         prior = prior if prior is not None else StaticTokenPrior(quantizer.codebook_sizes)
-        _check_agreement(encoder, quantizer, decoder, prior, latent_dim)
-        self.encoder, self.quantizer, self.decoder, self.prior = encoder, quantizer, decoder, prior
+        for model in (prior, learned_prior) if learned_prior is not None else (prior,):
+            _check_agreement(encoder, quantizer, decoder, model, latent_dim)
+        self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
+        self.prior, self.learned_prior = prior, learned_prior
         self.latent_dim, self.stride = latent_dim, encoder.stride
         self.tile, self.chunk = tile, chunk
 
@@ -101,20 +109,35 @@ class TokenCodec(nn.Module):
                 pixels = self.decoder(vectors.movedim(-1, 1).contiguous(memory_format=torch.channels_last))
                 yield i, tile.scaled(self.stride), pixels[0, :, inner.rows, inner.columns].clamp(0, 1).cpu()
 
-    def compress(self, media: Media) -> bytes:
+    def priors(self) -> dict[PriorName, EntropyModel]:
+        """The entropy models at hand by name, the best last."""
+        learned: dict[PriorName, EntropyModel] = {} if self.learned_prior is None else {"learned": self.learned_prior}
+        return {"static": self.prior, **learned}
+
+    def compress(self, media: Media, *, prior: PriorName | None = None) -> bytes:
         """A picture to the bytes of a `.lmc` file."""
         sink = io.BytesIO()
-        self.compress_to(media, sink)
+        self.compress_to(media, sink, prior=prior)
         return sink.getvalue()
 
     def decompress(self, data: bytes, *, partial: bool = False) -> Media:
         """The bytes of a `.lmc` file to a picture; `partial` fills what is damaged instead of refusing."""
         return self.decompress_from(io.BytesIO(data), partial=partial)
 
-    def compress_to(self, media: Media, sink: BinaryIO) -> None:
-        """As `compress`, written front to back into an open file or pipe."""
+    def compress_to(self, media: Media, sink: BinaryIO, *, prior: PriorName | None = None) -> None:
+        """As `compress`, written front to back into an open file or pipe.
+
+        Args:
+            media: the picture.
+            sink: where the bytes go.
+            prior: which entropy model codes the tokens; the learned one by default, where the model has one.
+        """
+        name = prior if prior is not None else list(self.priors())[-1]
+        if name not in self.priors():
+            raise UsageError(f"this model has no {name} prior, only {', '.join(self.priors())}")
         codes = self.encode(media.samples.expand(3, -1, -1)[None])
-        write_picture(media, codes, sink, prior=self.prior, chunk=self.chunk, coding_hash=self.coding_hash())
+        model, coding_hash = self.priors()[name], self.coding_hash(name)
+        write_picture(media, codes, sink, prior=model, chunk=self.chunk, coding_hash=coding_hash)
 
     def decompress_from(self, source: BinaryIO, *, partial: bool = False) -> Media:
         """As `decompress`, read front to back from an open file or pipe."""
@@ -127,26 +150,26 @@ class TokenCodec(nn.Module):
             missing = self.quantizer.encode(torch.zeros(self.latent_dim, device=self._device)).cpu()
         return PictureReader(
             source,
-            prior=self.prior,
+            priors={self.coding_hash(name)[:HASH_BYTES]: prior for name, prior in self.priors().items()},
             stride=self.stride,
             chunk=self.chunk,
-            coding_hash=self.coding_hash(),
             missing=missing,
             partial=partial,
         )
 
-    def coding_hash(self) -> bytes:
-        """SHA-256 of all that a decoder must share to read the codes: geometry, quantizer, the prior's integers."""
+    def coding_hash(self, prior: PriorName = "static") -> bytes:
+        """SHA-256 of all that a decoder must share to read the codes: geometry, quantizer, integers of the prior of that name."""
+        model = self.priors()[prior]
         facts = {
             "codec": type(self).__name__,
             "stride": self.stride,
             "chunk": self.chunk,
             "quantizer": _classes(self.quantizer),
-            "prior": _classes(self.prior),
+            "prior": _classes(model),
             "codebook_sizes": list(self.quantizer.codebook_sizes),
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-        integers = ((name, tensor) for name, tensor in _tensors(self.prior) if not tensor.is_floating_point())
+        integers = ((name, tensor) for name, tensor in _tensors(model) if not tensor.is_floating_point())
         for part, tensors in (("quantizer", _tensors(self.quantizer)), ("prior", integers)):
             for name, tensor in tensors:
                 values = tensor.detach().cpu().contiguous().numpy()
@@ -182,7 +205,7 @@ def _tensors(module: object) -> Iterator[tuple[str, Tensor]]:
 
 
 def _check_agreement(
-    encoder: Backbone, quantizer: Quantizer, decoder: Backbone, prior: StaticTokenPrior, latent_dim: int
+    encoder: Backbone, quantizer: Quantizer, decoder: Backbone, prior: EntropyModel, latent_dim: int
 ) -> None:
     if quantizer.dim != latent_dim:
         raise ValueError(f"latent_dim is {latent_dim} but the quantizer works on {quantizer.dim} channels")

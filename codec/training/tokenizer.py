@@ -1,7 +1,5 @@
 """Train a TokenCodec: one Lightning module whose validation goes through the real file."""
 
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, cast
 
 import lightning
@@ -13,7 +11,7 @@ from codec.evaluation import CodebookUsage, psnr
 from codec.models import TokenCodec
 from codec.nn import PatchBasis, channels_last, principal_basis
 from codec.training.losses import Fidelity, WeightedSum
-from codec.training.schedule import warm_constant_cosine
+from codec.training.optimisation import Optimisation, adamw
 from codec.types import Media
 
 
@@ -22,26 +20,6 @@ class StartsFromBasis(Protocol):
 
     def start_from(self, basis: PatchBasis) -> None:
         """Set the linear part; what is learned on top begins at zero."""
-
-
-START_BATCHES = 40  # batches of crops that PCA and k-means see before the first step
-
-
-@dataclass(frozen=True)
-class Optimisation:
-    """AdamW and its schedule.
-
-    Attributes:
-        learning_rate: peak.
-        weight_decay: decoupled.
-        warmup_steps: linear rise.
-        constant_until: fraction of the run before the cosine to zero.
-    """
-
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    warmup_steps: int = 200
-    constant_until: float = 0.4
 
 
 class TokenizerTraining(lightning.LightningModule):
@@ -54,6 +32,7 @@ class TokenizerTraining(lightning.LightningModule):
         optimisation: AdamW and schedule.
         total_steps: length of the run.
         start_from_data: begin at the PCA of patches and k-means of latents; the backbone must know `start_from`.
+        start_batches: batches of crops that PCA and k-means see before the first step.
         latent_step: one unit of the latent in sample units (0 to 1), for the PCA start.
         usage_window: training batches over which usage and perplexity are counted.
     """
@@ -69,13 +48,15 @@ class TokenizerTraining(lightning.LightningModule):
         optimisation: Optimisation,
         total_steps: int,
         start_from_data: bool = True,
+        start_batches: int = 40,
         latent_step: float = 80 / 255,
         usage_window: int = 500,
     ) -> None:
         super().__init__()
         self.model, self.fidelity, self.loss = channels_last(model), fidelity, loss
         self.optimisation, self.total_steps = optimisation, total_steps
-        self.start_from_data, self.latent_step, self.usage_window = start_from_data, latent_step, usage_window
+        self.start_from_data, self.start_batches, self.latent_step = start_from_data, start_batches, latent_step
+        self.usage_window = usage_window
         sizes = model.quantizer.codebook_sizes
         self.register_buffer("counts", torch.zeros(len(sizes), max(sizes)))
         self._usage = [CodebookUsage(size) for size in sizes]
@@ -85,7 +66,7 @@ class TokenizerTraining(lightning.LightningModule):
         if not self.start_from_data or self.trainer.ckpt_path is not None:
             return
         crops = self.trainer.datamodule.crops()  # type: ignore[attr-defined]
-        batches = [crops.batch(-1 - i & 0x7FFFFFFF).float() / 255 for i in range(START_BATCHES)]
+        batches = [crops.batch(-1 - i & 0x7FFFFFFF).float() / 255 for i in range(self.start_batches)]
         model = self.model
         basis = principal_basis(batches, model.latent_dim, model.stride, self.latent_step)
         for backbone in (model.encoder, model.decoder):
@@ -158,15 +139,4 @@ class TokenizerTraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up, constant, cosine."""
-        choice = self.optimisation
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=choice.learning_rate, weight_decay=choice.weight_decay, foreach=True
-        )
-        factor = partial(
-            warm_constant_cosine,
-            warmup_steps=choice.warmup_steps,
-            constant_until=choice.constant_until,
-            total_steps=self.total_steps,
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return adamw(self.model.parameters(), self.optimisation, self.total_steps)

@@ -31,7 +31,7 @@ def test_a_loaded_model_makes_the_same_codes(folder: Path) -> None:
     picture = synthetic_picture(40, 40)[None]
     one, two = checkpoint.load(folder), checkpoint.load(folder)
     assert torch.equal(one.encode(picture).planes[0].codes, two.encode(picture).planes[0].codes)
-    assert one.coding_hash().hex() == checkpoint.read_info(folder).coding_hash
+    assert one.coding_hash().hex() == checkpoint.read_info(folder).coding_hashes["static"]
 
 
 def test_find_by_name_newest_version_and_hash(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +39,7 @@ def test_find_by_name_newest_version_and_hash(folder: Path, monkeypatch: pytest.
     checkpoint.save(folder.parent / "mine-2", checkpoint.build(CONFIG), CONFIG, "")  # type: ignore[arg-type]
     assert checkpoint.find("mine").name == "mine-2"
     assert checkpoint.find("mine-2").name == "mine-2"
-    assert checkpoint.find(checkpoint.read_info(folder).coding_hash[:16]).coding_hash
+    assert checkpoint.find(checkpoint.read_info(folder).coding_hashes["static"][:16]).coding_hashes
     with pytest.raises(ModelNotFoundError, match=r"no model 'other'; known models: .*mine"):
         checkpoint.find("other")
 

@@ -1,0 +1,41 @@
+"""AdamW and its schedule: warm-up, constant, cosine to zero."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from codec.training.schedule import warm_constant_cosine
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """AdamW and its schedule.
+
+    Attributes:
+        learning_rate: peak.
+        weight_decay: decoupled.
+        warmup_steps: linear rise.
+        constant_until: fraction of the run before the cosine to zero.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    warmup_steps: int = 200
+    constant_until: float = 0.4
+
+
+def adamw(parameters: Iterable[nn.Parameter], choice: Optimisation, total_steps: int) -> dict[str, Any]:
+    """Optimiser and schedule as Lightning takes them."""
+    optimizer = torch.optim.AdamW(parameters, lr=choice.learning_rate, weight_decay=choice.weight_decay, foreach=True)
+    factor = partial(
+        warm_constant_cosine,
+        warmup_steps=choice.warmup_steps,
+        constant_until=choice.constant_until,
+        total_steps=total_steps,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,106 @@
+"""Tokens of whole pictures, made once and kept in a cache: what a token prior is trained on."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from codec.models import TokenCodec
+from codec.training.datamodule import ImageData
+from codec.training.pack import ImagePack
+
+Grids = list[Tensor]  # int64 (Q, rows, columns) of each picture
+
+
+class TokenData(lightning.LightningDataModule):
+    """Token grids of the pictures of an `ImageData`, plain and mirrored; the training part in random batches.
+
+    Args:
+        images: where the pictures are; its crops are not used.
+        pictures: token grids a step.
+        views: 2 to add each picture mirrored and moved by half a stride, 1 for the plain ones.
+        seed: of the order.
+    """
+
+    def __init__(self, images: ImageData, *, pictures: int = 4, views: int = 2, seed: int = 0) -> None:
+        super().__init__()
+        self.images, self.pictures, self.views, self.seed = images, pictures, views, seed
+        self._grids: tuple[Grids, Grids] | None = None
+
+    def grids(self, tokenizer: TokenCodec) -> tuple[Grids, Grids]:
+        """Training and validation grids, tokenised on first use and cached by the tokenizer's coding hash."""
+        if self._grids is None:
+            train, val = self.images.packs()
+            cache = Path(self.images.cache)
+            self._grids = cached_grids(tokenizer, train, self.views, cache), cached_grids(tokenizer, val, 1, cache)
+        return self._grids
+
+    def train_dataloader(self) -> DataLoader[Grids]:
+        """Batches from where the trainer stands."""
+        assert self._grids is not None
+        assert self.trainer is not None
+        batches = EndlessGrids(self._grids[0], self.pictures, self.seed, self.trainer.global_step)
+        return DataLoader(batches, batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Grids]:
+        """One picture a batch."""
+        assert self._grids is not None
+        return DataLoader(self._grids[1], batch_size=None)  # type: ignore[arg-type]
+
+
+class EndlessGrids(IterableDataset[Grids]):
+    """Batch n is a function of the seed and n alone, so that resuming is exact.
+
+    Args:
+        grids: to draw from.
+        pictures: a batch.
+        seed: of the whole stream.
+        first_batch: where to begin.
+    """
+
+    def __init__(self, grids: Grids, pictures: int, seed: int, first_batch: int = 0) -> None:
+        self._grids, self._pictures, self._seed, self._first = grids, pictures, seed, first_batch
+
+    def __iter__(self) -> Iterator[Grids]:
+        number = self._first
+        while True:
+            chosen = np.random.default_rng([self._seed, number]).integers(len(self._grids), size=self._pictures)
+            yield [self._grids[i] for i in chosen]
+            number += 1
+
+
+def cached_grids(tokenizer: TokenCodec, pack: ImagePack, views: int, cache: Path) -> Grids:
+    """`tokenise`, kept in a file of the cache."""
+    facts = f"{tokenizer.coding_hash().hex()} {views} {pack.names} {pack.index.tolist()}"
+    file = cache / f"tokens-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.npz"
+    if not file.is_file():
+        made = tokenise(tokenizer, pack, views)
+        part = file.with_name("part-" + file.name)
+        np.savez(part, *(grid.numpy().astype(np.int32) for grid in made))
+        part.replace(file)
+    with np.load(file) as stored:
+        return [torch.from_numpy(stored[name].astype(np.int64)) for name in stored.files]
+
+
+@torch.inference_mode()
+def tokenise(tokenizer: TokenCodec, pack: ImagePack, views: int) -> Grids:
+    """Tokens of every picture; the second view is mirrored and begins half a stride later."""
+    grids = []
+    shift = tokenizer.stride // 2
+    for i in range(len(pack)):
+        pixels = torch.from_numpy(pack[i].copy()).permute(2, 0, 1)[None]
+        for view in (pixels, pixels.flip(-1)[..., shift:, shift:])[:views]:
+            grids.append(torch.cat([plane.codes for plane in tokenizer.encode(view).planes]).clone())
+    return grids
+
+
+def count(grids: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
+    """Hits of every code: int64 `(K,)` for each plane."""
+    return [
+        torch.bincount(torch.cat([grid[q].flatten() for grid in grids]), minlength=size) for q, size in enumerate(sizes)
+    ]
