@@ -17,6 +17,7 @@ from codec.entropy.layers import LEAKY_NUMERATOR, LEAKY_SHIFT, LEAKY_SLOPE, Summ
 
 LIMIT = (1 << 15) - 1  # of weights and activations
 BORDER_LIMIT = (1 << 20) - 1  # of a network's inputs and outputs: 4096 to either side in 1/256
+SMALL = (torch.int8, torch.uint8, torch.int16)  # inputs of these types need no clamp
 EXACT = 1 << 53
 HEADROOM = 2.0  # how far activations may exceed what calibration saw, before they are clamped
 
@@ -71,7 +72,8 @@ class IntegerNetwork(nn.Module):
         """Integers of any dtype to int64, shaped as by the float network."""
         signal = values.cpu()
         if not self._takes_symbols:
-            signal = signal.double().clamp(-BORDER_LIMIT, BORDER_LIMIT)
+            signal = signal.double()
+            signal = signal if values.dtype in SMALL else signal.clamp(-BORDER_LIMIT, BORDER_LIMIT)
         for i, layer in enumerate(self.layers):
             signal = layer(signal)
             if i in self._weighted:
