@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from codec.entropy.base import Frequencies, Known, Layout, Numbering, Step
 from codec.entropy.driver import batch_bits, percent_more
 from codec.entropy.exact import IntegerNetwork
-from codec.entropy.keys import QUERY_BITS, DigitKeys
+from codec.entropy.keys import QUERY_BITS, DigitKeys, Integers
 from codec.entropy.layers import leaky_sequential
 from codec.entropy.neighbour import PRECISION, as_frames, floored_bits
 from codec.entropy.numbering import principal_order
@@ -111,12 +111,14 @@ class LatticeTokenPrior(nn.Module):
         frames = as_frames(torch.zeros(layout.grids[0], dtype=torch.int64), batched=False)
         symbols = [self._bordered(frames + UNKNOWN) for _ in layout.grids]
         for q, codes in enumerate(known.codes):
+            numbering = self._plane(q).numbering()
             for p in range(len(self.passes)):
                 spot = self._spot(p, frames)
                 if len(spot.flat) == 0:
                     continue
                 queries = self._plane(q).queries(p, self._context(q, p, symbols, spot, exact=True))
-                yield from self._plane(q).steps(q, spot.flat.numpy(), queries, codes)
+                for digit in self._plane(q).digits(queries, spot.flat.numpy(), codes):
+                    yield Step(q, spot.flat.numpy(), digit.tables, None, digit.radix, digit.place, numbering)
                 symbols[q].view(-1)[spot.bordered] = 1 + torch.from_numpy(codes)[spot.flat]
 
     def _float_bits(self, planes: Sequence[Tensor]) -> Tensor:
@@ -172,6 +174,15 @@ class Spot:
 
     bordered: Tensor
     flat: Tensor
+
+
+@dataclass(frozen=True)
+class DigitTables:
+    """One digit of the codes of a pass."""
+
+    tables: Frequencies
+    radix: int
+    place: int
 
 
 class CodeEmbedding(nn.Module):
@@ -265,28 +276,26 @@ class PlanePrior(nn.Module):
         for keys in self._keys:
             keys.freeze()
 
-    def queries(self, p: int, context: Tensor) -> list[np.ndarray]:
+    def queries(self, p: int, context: Tensor) -> list[Integers]:
         """Integer queries `(n, key_dim)` of each digit in pass p."""
         return [query.contiguous().numpy() for query in self.twins[p](context).chunk(len(self._radices), 1)]
 
-    def steps(self, plane: int, where: np.ndarray, queries: Sequence[np.ndarray], codes: np.ndarray) -> Iterator[Step]:
-        """A step for each digit, the highest first; `codes` fills as the driver goes on."""
-        numbering, prefix = self._numbering(), np.zeros(len(where), np.int64)
+    def digits(self, queries: Sequence[Integers], where: Integers, codes: Integers) -> Iterator["DigitTables"]:
+        """Tables of each digit at flat positions `where`, the highest first; `codes` fills as the driver goes on."""
+        prefix = np.zeros(len(where), np.int64)
         for d in self._order:
             keys, place = self._keys[d], self._places[d]
-            tables = Frequencies(frequencies_from_logits(keys.logits(queries[d], prefix), PRECISION), PRECISION)
-            yield Step(plane, where, tables, radix=keys.radix, place=place, numbering=numbering)
+            frequencies = frequencies_from_logits(keys.logits(queries[d], prefix), PRECISION)
+            yield DigitTables(Frequencies(frequencies, PRECISION), keys.radix, place)
             if place > 1:
                 prefix = codes[where] // place
 
-    def _numbering(self) -> Numbering | None:
+    def numbering(self) -> Numbering | None:
+        """The order that the digits count in; None where it is that of the codes."""
         ranks = self.ranks.cpu().numpy().astype(np.int64)
-        codes = np.argsort(ranks)
-        return (
-            None
-            if np.array_equal(ranks, codes) and np.array_equal(ranks, np.arange(len(ranks)))
-            else Numbering(ranks, codes)
-        )
+        if np.array_equal(ranks, np.arange(len(ranks))):
+            return None
+        return Numbering(ranks, np.argsort(ranks))
 
     @property
     def _keys(self) -> list[DigitKeys]:
