@@ -206,7 +206,7 @@ class CodeEmbedding(nn.Module):
         centred = (vectors - vectors.mean(0)) / vectors.std().clamp_min(1e-6)
         directions = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)[:, : self.weight.shape[1]]
         self.weight.zero_()
-        self.weight[1:, : directions.shape[1]] = centred @ directions
+        self.weight[1:, : directions.shape[1]] = (centred @ directions).to(self.weight)
 
     def freeze(self) -> None:
         """Round the vectors to integers."""
@@ -215,7 +215,7 @@ class CodeEmbedding(nn.Module):
 
     def forward(self, symbols: Tensor, *, exact: bool) -> Tensor:
         """int64 `(...)` to `(..., dim)`: floats, or integers in 2^-EMBEDDING_BITS."""
-        return self.integers[symbols] if exact else F.embedding(symbols, self.weight)
+        return self.integers.cpu()[symbols.cpu()] if exact else F.embedding(symbols, self.weight)
 
 
 class PlanePrior(nn.Module):
@@ -253,9 +253,8 @@ class PlanePrior(nn.Module):
     def start(self, vectors: Tensor | None, counts: Tensor) -> None:
         """Number the codes by their vectors `(K, D)`, unless None; start each digit's tables at hits `(K,)`."""
         if vectors is not None:
-            order = principal_order(vectors, self._radices)
-            self.ranks[order] = torch.arange(len(order), dtype=torch.int32)
-        ranked = torch.zeros(len(counts)).index_add_(0, self.ranks.long(), counts.float())
+            self.ranks.copy_(principal_order(vectors.cpu(), self._radices).argsort())
+        ranked = torch.zeros(len(counts)).index_add_(0, self.ranks.long().cpu(), counts.float().cpu())
         for keys, place in zip(self._keys, self._places, strict=True):
             keys.start(ranked.view(-1, keys.radix, place).sum(2))
 

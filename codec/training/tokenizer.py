@@ -8,7 +8,7 @@ from torch import Tensor
 
 from codec.entropy import ideal_bits
 from codec.evaluation import CodebookUsage, psnr
-from codec.models import TokenCodec
+from codec.models import TokenCodec, load
 from codec.nn import PatchBasis, channels_last, principal_basis
 from codec.training.losses import Fidelity, WeightedSum
 from codec.training.optimisation import Optimisation, adamw
@@ -32,6 +32,7 @@ class TokenizerTraining(lightning.LightningModule):
         optimisation: AdamW and schedule.
         total_steps: length of the run.
         start_from_data: begin at the PCA of patches and k-means of latents; the backbone must know `start_from`.
+        start_transform: checkpoint whose encoder and decoder begin the run in place of the PCA; the codebook is new.
         start_batches: batches of crops that PCA and k-means see before the first step.
         latent_step: one unit of the latent in sample units (0 to 1), for the PCA start.
         usage_window: training batches over which usage and perplexity are counted.
@@ -48,6 +49,7 @@ class TokenizerTraining(lightning.LightningModule):
         optimisation: Optimisation,
         total_steps: int,
         start_from_data: bool = True,
+        start_transform: str | None = None,
         start_batches: int = 40,
         latent_step: float = 80 / 255,
         usage_window: int = 500,
@@ -56,7 +58,7 @@ class TokenizerTraining(lightning.LightningModule):
         self.model, self.fidelity, self.loss = channels_last(model), fidelity, loss
         self.optimisation, self.total_steps = optimisation, total_steps
         self.start_from_data, self.start_batches, self.latent_step = start_from_data, start_batches, latent_step
-        self.usage_window = usage_window
+        self.start_transform, self.usage_window = start_transform, usage_window
         sizes = model.quantizer.codebook_sizes
         self.register_buffer("counts", torch.zeros(len(sizes), max(sizes)))
         self._usage = [CodebookUsage(size) for size in sizes]
@@ -68,9 +70,14 @@ class TokenizerTraining(lightning.LightningModule):
         crops = self.trainer.datamodule.crops()  # type: ignore[attr-defined]
         batches = [crops.batch(-1 - i & 0x7FFFFFFF).float() / 255 for i in range(self.start_batches)]
         model = self.model
-        basis = principal_basis(batches, model.latent_dim, model.stride, self.latent_step)
-        for backbone in (model.encoder, model.decoder):
-            cast(StartsFromBasis, backbone).start_from(basis)
+        if self.start_transform is None:
+            basis = principal_basis(batches, model.latent_dim, model.stride, self.latent_step)
+            for backbone in (model.encoder, model.decoder):
+                cast(StartsFromBasis, backbone).start_from(basis)
+        else:
+            trained = load(self.start_transform)
+            for part, source in ((model.encoder, trained.encoder), (model.decoder, trained.decoder)):
+                cast(torch.nn.Module, part).load_state_dict(cast(torch.nn.Module, source).state_dict())
         with torch.no_grad():
             latents = [model.encoder(batch.to(self.device)).movedim(1, -1).flatten(0, 2) for batch in batches]
             model.quantizer.start(torch.cat(latents))
