@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOMS = [
-    "errors", "types", "media", "nn", "quantizers", "coding", "container", "entropy", "models", "evaluation",
+    "lazy", "errors", "types", "media", "nn", "quantizers", "coding", "container", "entropy", "models", "evaluation",
     "generation", "api", "training", "cli",
 ]  # fmt: skip
 PACKAGE = Path(__file__).parents[1] / "codec"

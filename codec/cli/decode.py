@@ -10,7 +10,15 @@ from codec.cli.jobs import Job, plan, read_pipe, run_all, write_pipe
 
 
 def run(
-    source: str, target: str | None, *, format: str | None, partial: bool, force: bool, device: str, json: bool
+    source: str,
+    target: str | None,
+    *,
+    model: str | None,
+    format: str | None,
+    partial: bool,
+    force: bool,
+    device: str,
+    json: bool,
 ) -> None:
     """Decode a file, a folder or stdin."""
     suffix = f".{format}" if format else ".png"
@@ -21,7 +29,7 @@ def run(
         begin = time.perf_counter()
         chosen = format or (None if job.target is not None and job.target.suffix else "png")
         data: Path | bytes = job.source if job.source is not None else read_pipe()
-        media = api.decode(data, job.target, force=force, partial=partial, format=chosen, device=device)
+        media = api.decode(data, job.target, model=model, force=force, partial=partial, format=chosen, device=device)
         if job.target is None:
             from codec.media import write_image
 

@@ -2,11 +2,14 @@
 
 import json as jsonlib
 import time
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 from codec import api
 from codec.cli.jobs import Job, plan, read_pipe, run_all, write_pipe
 from codec.errors import UsageError
+
+if TYPE_CHECKING:
+    from codec.models.base import PriorName
 
 
 def run(
@@ -14,7 +17,7 @@ def run(
     target: str | None,
     *,
     model: str | None,
-    prior: str | None,
+    prior: "PriorName | None",
     quality: int | None,
     force: bool,
     device: str,
@@ -27,15 +30,13 @@ def run(
     name = model or api.DEFAULT_IMAGE_MODEL
     if quality is not None:
         raise UsageError(f"model {name} has one fixed rate; --quality is for models with continuous quality")
-    if prior not in (None, "static", "learned"):
-        raise UsageError(f"unknown prior {prior!r}: use static or learned")
     codec = api.load(name, device=device)
     rows = []
 
     def work(job: Job) -> None:
         begin = time.perf_counter()
         source = job.source if job.source is not None else read_pipe()
-        data = api.encode(source, job.target, model=codec, prior=cast(Any, prior), force=force)
+        data = api.encode(source, job.target, model=codec, prior=prior, force=force)
         if job.target is None:
             write_pipe(data)
         rows.append(

@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -67,7 +67,9 @@ def read_info(folder: Path) -> CheckpointInfo:
 def find(wanted: str | Path) -> CheckpointInfo:
     """The checkpoint of a name, a folder, or the first 8 or more hex digits of a coding hash.
 
-    A short name means its newest version: of `NAME`, `NAME-2` and `NAME-3` the last.
+    A short name means its newest version: of `NAME`, `NAME-2` and `NAME-3` the last. Of several that share a hash, as
+    they differ only in what is not coded, the one with the shortest name is meant, of equally short ones the first in
+    the alphabet, and of its versions the newest; see `sharing`.
     """
     if (Path(wanted) / WEIGHTS).is_file():
         return read_info(Path(wanted).resolve())
@@ -75,11 +77,19 @@ def find(wanted: str | Path) -> CheckpointInfo:
     versions = {_version(info.name, str(wanted)): info for info in known if _version(info.name, str(wanted))}
     if versions:
         return versions[max(versions)]
-    for info in known:
-        if len(str(wanted)) >= 8 and any(text.startswith(str(wanted)) for text in info.coding_hashes.values()):
-            return info
+    if len(str(wanted)) >= 8:
+        holders = [info for info in known if any(text.startswith(str(wanted)) for text in info.coding_hashes.values())]
+        if holders:
+            return min(holders, key=_precedence)
     names = ", ".join(info.name for info in known) or "none"
     raise ModelNotFoundError(f"no model {str(wanted)!r}; known models: {names} (more folders: set CODEC_CHECKPOINTS)")
+
+
+def sharing(info: CheckpointInfo, known: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
+    """Other checkpoints that decode some of the same files, in the order in which `find` prefers them."""
+    hashes = set(info.coding_hashes.values())
+    others = (other for other in known if other.name != info.name and hashes & set(other.coding_hashes.values()))
+    return sorted(others, key=_precedence)
 
 
 def load(wanted: str | Path) -> "TokenCodec":
@@ -120,31 +130,26 @@ def save(folder: Path, model: "TokenCodec", config: dict[str, Any], card: str) -
 
 
 def build(config: dict[str, Any]) -> "nn.Module":
-    """Instantiate a model's config after checking every target in it."""
-    from hydra.utils import instantiate
-
-    for target in _targets(config):
-        _check_target(target)
-    return cast("nn.Module", instantiate(config))
+    """Instantiate a model's config, innermost parts first; not by Hydra, whose import takes 0.1 s and which calls more than classes."""
+    return cast("nn.Module", _make(config))
 
 
 def _hashes(model: "TokenCodec") -> dict[str, str]:
     return {name: model.coding_hash(name).hex() for name in model.priors()}
 
 
-def _targets(node: object) -> Iterator[str]:
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        for value in node.values():
-            yield from _targets(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _targets(value)
+def _make(node: object) -> Any:
+    """The object that a node describes, or the node itself where it names no target."""
+    if isinstance(node, list):
+        return [_make(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    arguments = {name: _make(value) for name, value in node.items() if name != "_target_"}
+    return _target(str(node["_target_"]))(**arguments) if "_target_" in node else arguments
 
 
-def _check_target(target: str) -> None:
-    """A target must be a class that a `codec` package exports, or a `torch.nn` module class."""
+def _target(target: str) -> type:
+    """The class of that path: one that a `codec` package exports, or a `torch.nn` module class."""
     package, _, name = target.rpartition(".")
     from torch import nn
 
@@ -159,6 +164,13 @@ def _check_target(target: str) -> None:
         raise ModelNotFoundError(
             f"refused target {target!r}: only classes exported by codec packages or torch.nn may be built"
         )
+    return exported
+
+
+def _precedence(info: CheckpointInfo) -> tuple[int, str, int]:
+    """Sorts the shortest name first, then the alphabet, then the newest version."""
+    base = re.sub(r"-\d+$", "", info.name)
+    return len(base), base, -_version(info.name, base)
 
 
 def _version(name: str, wanted: str) -> int:

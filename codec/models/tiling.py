@@ -1,7 +1,8 @@
-"""Canonical tiles: a model always computes in one shape, so its codes do not depend on how the input arrives.
+"""Canonical tiles: an encoder always computes in one shape, so its codes do not depend on how the input arrives.
 
 A block is a tile of T x T positions with a halo as wide as the network's receptive field. What lies in the halo is thrown away,
-so the tiles join without a seam.
+so the tiles join without a seam. A decoder may differ by rounding errors, so it computes in tiles as large as memory allows
+(`Tile.grown`), of which less is halo.
 """
 
 from collections.abc import Iterator
@@ -38,6 +39,15 @@ class Tile:
     def scaled(self, factor: int) -> "Tile":
         """The same part of a grid that is `factor` times finer."""
         return Tile(self.top * factor, self.left * factor, self.bottom * factor, self.right * factor)
+
+    def grown(self, halo: int, grid: tuple[int, int]) -> "Tile":
+        """With `halo` more each way, cut at the border of the grid."""
+        top, left = max(0, self.top - halo), max(0, self.left - halo)
+        return Tile(top, left, min(self.bottom + halo, grid[0]), min(self.right + halo, grid[1]))
+
+    def within(self, outer: "Tile") -> "Tile":
+        """The same part in the coordinates of a tile around it."""
+        return Tile(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
 
 
 def tiles(grid: tuple[int, int], size: int) -> Iterator[Tile]:
@@ -77,7 +87,14 @@ def block_around(tile: Tile, grid: tuple[int, int], size: int, halo: int) -> Blo
 
 def cut_block(grid: Tensor, block: Block, scale: int = 1) -> Tensor:
     """The block out of `(..., H, W)`, whose cells are `scale` times finer than the block's positions."""
-    return grid[..., _finer(block.rows, scale, grid.shape[-2])[:, None], _finer(block.columns, scale, grid.shape[-1])]
+    rows, columns = _finer(block.rows, scale, grid.shape[-2]), _finer(block.columns, scale, grid.shape[-1])
+    return grid.index_select(-2, rows).index_select(-1, columns)
+
+
+def filled(grid: Tensor, side: int) -> Tensor:
+    """`(B, h, w, …)` with at least `side` rows and columns: a smaller one is mirrored beyond its end, as in a block."""
+    rows, columns = (_mirrored(0, max(side, length), length) for length in grid.shape[1:3])
+    return grid[:, rows[:, None], columns]
 
 
 def _mirrored(start: int, count: int, length: int) -> Tensor:

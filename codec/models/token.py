@@ -18,10 +18,13 @@ from codec.entropy import EntropyModel, StaticTokenPrior
 from codec.errors import UsageError
 from codec.models.base import PriorName
 from codec.models.picture import PictureReader, assemble, write_picture
-from codec.models.tiling import Tile, block_around, cut_block, tiles
+from codec.models.tiling import Tile, block_around, cut_block, filled, tiles
 from codec.quantizers import Quantizer
 from codec.quantizers.codebooks.base import STATISTICS
 from codec.types import Codes, Media, Plane
+
+FULL_SCALE = {torch.uint8: 255, torch.uint16: 65535}
+DECODED_PIXELS = 768  # side of what is decoded at once: larger tiles have less halo, but leave the caches
 
 
 class Backbone(Protocol):
@@ -74,7 +77,7 @@ class TokenCodec(nn.Module):
         """Pixels to codes, tile by tile.
 
         Args:
-            x: `(B, 3, H, W)`, float in [0, 1] or uint8; any size from 1 x 1.
+            x: `(B, 3, H, W)`, float in [0, 1], uint8 or uint16; any size from 1 x 1.
 
         Returns:
             One plane `(B, ceil(H / stride), ceil(W / stride))` for each code at a position.
@@ -100,12 +103,13 @@ class TokenCodec(nn.Module):
     @torch.inference_mode()
     def decoded_tiles(self, codes: Codes) -> Iterator[tuple[int, Tile, Tensor]]:
         """Decode one tile after another: batch index, its place in pixels, and `(3, rows, columns)` in [0, 1]."""
-        stacked = torch.stack([plane.codes for plane in codes.planes], -1)
-        for tile in tiles(codes.grid, self.tile):
-            block = block_around(tile, codes.grid, self.tile, self.decoder.halo)
-            inner = block.inner.scaled(self.stride)
+        halo = self.decoder.halo
+        stacked = filled(torch.stack([plane.codes for plane in codes.planes], -1), self.tile + 2 * halo)
+        for tile in tiles(codes.grid, max(1, DECODED_PIXELS // self.stride)):
+            around = tile.grown(halo, (stacked.shape[1], stacked.shape[2]))
+            inner = tile.within(around).scaled(self.stride)
             for i in range(stacked.shape[0]):
-                vectors = self.quantizer.decode(stacked[i : i + 1, block.rows[:, None], block.columns].to(self._device))
+                vectors = self.quantizer.decode(stacked[i : i + 1, around.rows, around.columns].to(self._device))
                 pixels = self.decoder(vectors.movedim(-1, 1).contiguous(memory_format=torch.channels_last))
                 yield i, tile.scaled(self.stride), pixels[0, :, inner.rows, inner.columns].clamp(0, 1).cpu()
 
@@ -186,7 +190,7 @@ class TokenCodec(nn.Module):
         """`(1, 3, H, W)` to the codes `(rows, columns, Q)` of one tile, computed in the canonical shape."""
         block = block_around(tile, grid, self.tile, self.encoder.halo)
         pixels = cut_block(x, block, self.stride).to(self._device)
-        pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+        pixels = pixels.float() / FULL_SCALE[pixels.dtype] if pixels.dtype in FULL_SCALE else pixels
         latent = self.encoder(pixels.contiguous(memory_format=torch.channels_last))
         return self.quantizer.encode(latent[0, :, block.inner.rows, block.inner.columns].movedim(0, -1))
 

@@ -27,6 +27,15 @@ def test_pieces_give_the_checksum_of_the_whole() -> None:
         assert crc32c(data[cut:], crc32c(data[:cut])) == crc32c(data)
 
 
+@pytest.mark.parametrize("size", [16383, 16384, 16385, 24576, 24579, 100003])
+def test_long_data_are_folded_to_the_same_checksum(size: int) -> None:
+    data = np.random.default_rng(1).bytes(size)
+    slow = 77
+    for first in range(0, size, 5000):  # pieces too short to be folded
+        slow = crc32c(data[first : first + 5000], slow)
+    assert crc32c(data, 77) == crc32c(memoryview(data), 77) == slow
+
+
 def test_a_checksum_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match="got -1"):
         crc32c(b"", -1)
