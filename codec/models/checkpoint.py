@@ -102,8 +102,7 @@ def load(wanted: str | Path) -> "TokenCodec":
     info = find(wanted)
     config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(info.folder / CONFIG)))
     model = cast("TokenCodec", build(config))
-    state = {name: _widen(tensor) for name, tensor in load_file(info.folder / WEIGHTS).items()}
-    model.load_state_dict(state)
+    _fill(model, {name: _widen(tensor) for name, tensor in load_file(info.folder / WEIGHTS).items()})
     model = channels_last(model.eval().requires_grad_(False))
     if _hashes(model) != info.coding_hashes:
         raise ModelNotFoundError(f"checkpoint {info.folder} is damaged: its coding part does not match its hash")
@@ -111,15 +110,18 @@ def load(wanted: str | Path) -> "TokenCodec":
 
 
 def save(folder: Path, model: "TokenCodec", config: dict[str, Any], card: str) -> CheckpointInfo:
-    """Write a checkpoint: matrices in half precision, vectors and integers as they are."""
+    """Write a checkpoint: matrices in half precision, vectors and integers as they are.
+
+    What only training needs stays behind: the float twin of a learned prior, and sums that follow from codewords and hits.
+    """
     import torch
     from omegaconf import OmegaConf
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: _narrow(tensor) for name, tensor in model.state_dict().items()}
+    state = {name: _narrow(t) for name, t in model.state_dict().items() if not (_is_twin(name, t) or _is_sum(name))}
     stored = cast("TokenCodec", build(config))
-    stored.load_state_dict({name: _widen(tensor) for name, tensor in state.items()})
+    _fill(stored, {name: _widen(tensor) for name, tensor in state.items()})
     with torch.inference_mode():
         hashes = {HASH_KEYS[name]: text for name, text in _hashes(stored).items()}
     save_file(state, folder / WEIGHTS, {"format": FORMAT, **hashes})
@@ -127,6 +129,25 @@ def save(folder: Path, model: "TokenCodec", config: dict[str, Any], card: str) -
     OmegaConf.save(OmegaConf.create(config), folder / CONFIG)
     (folder / CARD).write_text(card)
     return read_info(folder)
+
+
+def _fill(model: "TokenCodec", state: dict[str, "Tensor"]) -> None:
+    """Load weights; float twins of a prior, which are not shipped, become NaN, so that nobody trains or measures with them."""
+    for name, tensor in model.state_dict().items():
+        if name not in state and _is_twin(name, tensor):
+            state[name] = tensor.new_full(tensor.shape, float("nan"))
+        elif name not in state and _is_sum(name):
+            before = name.rpartition(".")[0]
+            state[name] = state[f"{before}.rows"] * state[f"{before}.hits"][:, None]
+    model.load_state_dict(state)
+
+
+def _is_twin(name: str, tensor: "Tensor") -> bool:
+    return name.startswith("learned_prior.") and tensor.is_floating_point()
+
+
+def _is_sum(name: str) -> bool:
+    return name.endswith(".codebook.sums")
 
 
 def build(config: dict[str, Any]) -> "nn.Module":
