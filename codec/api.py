@@ -51,7 +51,7 @@ def encode(
 
     _refuse_existing(target, force)
     codec = _model(model, device)
-    data = codec.compress(read_image(source), prior=prior)
+    data = codec.compress(read_image(source, bits=16), prior=prior)
     _write(data, target)
     return data
 

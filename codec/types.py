@@ -20,8 +20,8 @@ class Media:
 
     Attributes:
         kind: the modality.
-        samples: `(C, *space)`; uint8 for images, `(1 or 3, H, W)`.
-        metadata: named byte strings kept beside the samples, e.g. `{"alpha": <PNG bytes>}`.
+        samples: `(C, *space)`; uint8 or uint16 for images, `(1 or 3, H, W)`, full scale 255 or 65535.
+        metadata: named byte strings kept beside the samples: `alpha` (a PNG file), `icc`, `exif`.
     """
 
     kind: MediaKind

@@ -23,6 +23,7 @@ class SectionType(IntEnum):
     EXIF = 5
     ALPHA = 7
     TAGS = 9
+    DEPTH = 11
 
 
 KNOWN = frozenset(SectionType)

@@ -1,4 +1,4 @@
-"""Pictures to `.lmc` and back: codes cut into chunks, each chunk coded on its own, alpha beside them."""
+"""Pictures to `.lmc` and back: codes cut into chunks, each chunk coded on its own, alpha and metadata beside them."""
 
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
@@ -13,6 +13,7 @@ from codec.errors import BitstreamError, ModelMismatchError
 from codec.models.tiling import Tile, tiles
 from codec.types import Codes, Media, Plane
 
+DEPTHS = {torch.uint8: 8, torch.uint16: 16}  # bits a sample
 METADATA = {SectionType.ALPHA: "alpha", SectionType.ICC: "icc", SectionType.EXIF: "exif", SectionType.TAGS: "tags"}
 
 
@@ -22,7 +23,7 @@ def write_picture(
     """Write one picture's codes as a whole file.
 
     Args:
-        media: for its size, channels and metadata; the samples are not read.
+        media: for its size, channels, depth and metadata; the samples are not read.
         codes: planes of shape `(1, h, w)`.
         sink: written front to back.
         prior: tables for the codes.
@@ -38,6 +39,8 @@ def write_picture(
         chunk_major=len(codes.planes) > 1,
     )
     writer = Writer(sink, head)
+    if (depth := DEPTHS.get(media.samples.dtype, 8)) != 8:
+        writer.write(Section(SectionType.DEPTH, payload=bytes([depth])))
     for index, part in enumerate(tiles(codes.grid, chunk)):
         streams = encode_chunk(prior, [plane.codes[0, part.rows, part.columns] for plane in codes.planes])
         writer.write(Section(SectionType.CODES, chunk=index, payload=pack_planes(streams)))
@@ -59,6 +62,7 @@ class PictureReader:
         partial: give what is whole instead of refusing a damaged file.
 
     Attributes:
+        depth: bits a sample that the picture had, 8 or 16.
         codes: planes of shape `(1, h, w)`; positions that were not whole hold `missing`.
         lost: chunks that were not whole, only with `partial`.
     """
@@ -85,6 +89,7 @@ class PictureReader:
         self._grid = (-(-self.height // stride), -(-self.width // stride))
         self._chunks = list(tiles(self._grid, chunk))
         self.metadata: dict[str, bytes] = {}
+        self.depth = 8
         self.lost = set(range(len(self._chunks)))
         self.codes = self._read(missing, partial)
 
@@ -101,6 +106,8 @@ class PictureReader:
         for section in self._reader:
             if section.type in METADATA:
                 self.metadata[METADATA[section.type]] = section.payload
+            elif section.type == SectionType.DEPTH:
+                self.depth = _read_depth(section.payload)
             elif section.type == SectionType.CODES:
                 try:
                     chunks[section.chunk] = self._read_chunk(section)
@@ -132,10 +139,17 @@ class PictureReader:
 
 
 def assemble(reader: PictureReader, decoded: Iterator[tuple[int, Tile, Tensor]]) -> Media:
-    """Decoded tiles to the picture at its true size, uint8, grey where the file says so."""
-    samples = torch.empty(reader.channels, reader.height, reader.width, dtype=torch.uint8)
+    """Decoded tiles to the picture at its true size, of the depth and the channels that the file names."""
+    dtype, largest = (torch.uint8, 255) if reader.depth == 8 else (torch.uint16, 65535)
+    samples = torch.empty(reader.channels, reader.height, reader.width, dtype=dtype)
     for _, place, block in decoded:
         block = block[:, : reader.height - place.top, : reader.width - place.left]
         block = block if reader.channels == 3 else block.mean(0, keepdim=True)
-        samples[:, place.rows, place.columns] = block.mul(255).round_().to(torch.uint8)
+        samples[:, place.rows, place.columns] = block.mul(largest).round_().to(dtype)
     return Media("image", samples, reader.metadata)
+
+
+def _read_depth(payload: bytes) -> int:
+    if payload != b"\x10":
+        raise BitstreamError(f"samples can have 16 bits, this names {payload.hex() or 'nothing'}", section="depth")
+    return payload[0]

@@ -156,6 +156,7 @@ def test_formats_that_cannot_do_it(tmp_path: Path) -> None:
 def test_samples_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="uint8"):
         write_image(Media("image", torch.zeros(3, 2, 2)), tmp_path / "a.png")
+    assert not os.listdir(tmp_path)
 
 
 def test_suffixes_are_lower_case_with_a_dot() -> None:
