@@ -1,119 +1,176 @@
-"""Measure the shipped picture model: Kodak against classical codecs, codebook usage, distance from the ideal code length.
+"""Measure picture models: Kodak beside classical codecs at many rates, bits per token, codebook usage.
 
-    python tools/benchmark_images.py --data MEDIA [--model image-tokens-f8] [--json FILE] [--usage]
+    python tools/benchmark_images.py --data MEDIA [--model NAME]... [--metrics psnr,ms_ssim] [--json FILE] [--usage]
+        [--plot FILE.png] [--published FILE.json] [--pictures N]
 
-MEDIA holds `kodak/*.png`, and for --usage also `images-train.tar` and `images-val.tar`.
+MEDIA holds `kodak/*.png`, and for --usage also `images-train.tar` and `images-val.tar`. Where a model has a learned prior, its
+files are measured with it, and once more with its static tables.
 """
 
 import argparse
 import json
+import math
 import statistics
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 from codec import api
-from codec.cli.measure import code_with_model, format_table
+from codec.cli.measure import code_with_model, format_report, format_table, parse_baselines, split_names
 from codec.entropy import ideal_bits
-from codec.evaluation import BASELINES, ImageResult, measure, summarise
+from codec.evaluation import (
+    CodebookUsage,
+    CurveReport,
+    ImageResult,
+    Measures,
+    choose_measures,
+    measure,
+    measure_curve,
+    plot_rate_distortion,
+    read_published,
+    report_curves,
+    summarise,
+)
 from codec.media import read_image
 from codec.models import TokenCodec, load
 from codec.training.export import count_codes
 from codec.training.pack import open_pack
 
-JPEG_QUALITIES, WEBP_QUALITIES, AVIF_QUALITIES = (
-    (3, 4, 5, 7, 10, 13, 16),
-    (0, 1, 3, 6, 10, 15),
-    (18, 22, 26, 30, 34, 40),
+# Of a file of published curves, those that a plot can hold beside the measured ones.
+PUBLISHED = (
+    "vtm",
+    "compressai-bmshj2018-hyperprior_mse_cuda",
+    "compressai-mbt2018-mean_mse_cuda",
+    "compressai-cheng2020-anchor_mse_cuda",
+    "paper-elic2022_mse",
 )
 
 
-def measure_kodak(model: TokenCodec, name: str, pictures: list[Path]) -> tuple[list[ImageResult], list[float]]:
-    """The model's rows, and for each picture the bytes beyond its ideal code length as (bytes, ideal bytes) excess."""
-    rows, excess = [], []
+@dataclass
+class TokenBits:
+    """Bits for each token of a model over all pictures, headers left out.
+
+    Attributes:
+        nominal: `log2` of the codebook's size, the mean over the codes at a position.
+        order_0: entropy of the tokens counted here, which no table can know beforehand.
+        priors: by the model's integer tables, for each of its priors.
+        beyond_ideal_bytes: what the files hold beyond these, by prior: mean and maximum.
+    """
+
+    model: str
+    tokens: int
+    nominal: float
+    order_0: float
+    priors: dict[str, float]
+    beyond_ideal_bytes: dict[str, tuple[float, float]]
+
+
+def measure_model(
+    model: TokenCodec, name: str, pictures: Sequence[Path], measures: Measures
+) -> tuple[list[ImageResult], TokenBits]:
+    """A row for each picture and prior, and where the bits go."""
+    sizes, rows = model.quantizer.codebook_sizes, []
+    usages = [CodebookUsage(size) for size in sizes]
+    bits: dict[str, list[float]] = {prior: [] for prior in model.priors()}
+    excess: dict[str, list[float]] = {prior: [] for prior in model.priors()}
+    best = list(bits)[-1]
     model.decompress(model.compress(read_image(pictures[0])))
     for path in pictures:
         media = read_image(path)
-        coded = code_with_model(name, model, media)
         planes = [plane.codes[0] for plane in model.encode(media.samples[None]).planes]
-        excess.append(len(coded.data) - ideal_bits(model.prior, planes) / 8)
-        rows.append(measure(path.name, media.samples, coded))
-    return rows, excess
-
-
-def measure_curve(name: str, qualities: tuple[int, ...], pictures: list[Path]) -> list[tuple[float, float, float]]:
-    """Mean bits per pixel, PSNR and MS-SSIM of a classical codec at fixed qualities."""
-    codec, points = BASELINES[name], []
-    for quality in qualities:
-        rows = []
-        for path in pictures:
-            samples = read_image(path).samples
-            rows.append(measure(path.name, samples, codec.code(samples, quality)))
-        means = (
-            statistics.fmean(getattr(row, key) for row in rows) for key in ("bits_per_pixel", "psnr_db", "ms_ssim")
-        )
-        points.append(tuple(means))
-    return sorted(points)  # type: ignore[arg-type]
-
-
-def interpolate(points: list[tuple[float, float, float]], bits_per_pixel: float, column: int) -> float:
-    """Linear between the neighbouring points of a curve; below its first point there is no such file."""
-    for low, high in pairwise(points):
-        if low[0] <= bits_per_pixel <= high[0]:
-            share = (bits_per_pixel - low[0]) / (high[0] - low[0])
-            return low[column] + share * (high[column] - low[column])
-    return float("nan")
+        for usage, plane in zip(usages, planes, strict=True):
+            usage.update(plane)
+        for prior, entropy_model in model.priors().items():
+            coded = code_with_model(name if prior == best else f"{name}, {prior}", model, media, prior)
+            bits[prior].append(ideal_bits(entropy_model, planes))
+            excess[prior].append(len(coded.data) - bits[prior][-1] / 8)
+            rows.append(measure(path.name, media.samples, coded, measures))
+    tokens = sum(usage.tokens for usage in usages)
+    token_bits = TokenBits(
+        model=name,
+        tokens=tokens,
+        nominal=statistics.fmean(math.log2(size) for size in sizes),
+        order_0=statistics.fmean(usage.entropy_bits for usage in usages),
+        priors={prior: sum(found) / tokens for prior, found in bits.items()},
+        beyond_ideal_bytes={prior: (statistics.fmean(found), max(found)) for prior, found in excess.items()},
+    )
+    return rows, token_bits
 
 
 def measure_usage(model: TokenCodec, data: Path, cache: Path) -> dict[str, float]:
     """Codes hit at least once over train and val, whole pictures, each token counted once."""
-    totals = [torch.zeros(size, dtype=torch.int64) for size in model.quantizer.codebook_sizes]
+    usage = CodebookUsage(model.quantizer.codebook_sizes[0])
     for pack in ("images-train.tar", "images-val.tar"):
-        for total, count in zip(totals, count_codes(model, open_pack(str(data / pack), cache)), strict=True):
-            total += count
-    counts = totals[0].double()
-    share = counts / counts.sum()
-    entropy = float(-(share * share.clamp_min(1e-300).log2()).sum())
+        usage.counts += count_codes(model, open_pack(str(data / pack), cache))[0]
     return {
-        "codes": len(counts),
-        "tokens": int(counts.sum()),
-        "tokens_per_code": float(counts.sum() / len(counts)),
-        "usage": float((counts > 0).double().mean()),
-        "perplexity": 2**entropy,
-        "order_0_bits": entropy,
+        "codes": usage.alphabet,
+        "tokens": usage.tokens,
+        "tokens_per_code": usage.tokens / usage.alphabet,
+        "usage": usage.usage,
+        "perplexity": usage.perplexity,
+        "order_0_bits": usage.entropy_bits,
     }
+
+
+def format_token_bits(found: Sequence[TokenBits]) -> str:
+    """A model and prior a line."""
+    lines = [f"{'bits per token':28} {'nominal':>8} {'order 0':>8} {'prior':>8} {'beyond, bytes a file':>21}"]
+    for row in found:
+        for prior, bits in row.priors.items():
+            mean, most = row.beyond_ideal_bytes[prior]
+            label = f"{row.model}, {prior}"
+            beyond = f"{mean:.1f} (at most {most:.1f})"
+            lines.append(f"{label:28} {row.nominal:8.3f} {row.order_0:8.3f} {bits:8.3f} {beyond:>21}")
+    return "\n".join(lines)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """What the first lines of this file say."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", dest="models", action="append")
+    parser.add_argument("--baselines", default="jpeg,webp,avif,jpeg2000,jxl")
+    parser.add_argument("--metrics", default="psnr,ms_ssim")
+    parser.add_argument("--pictures", type=int, help="only the first so many of Kodak")
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--published", type=Path)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--usage", action="store_true")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    return parser.parse_args()
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default=api.DEFAULT_IMAGE_MODEL)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--usage", action="store_true")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    arguments = parser.parse_args()
-    model, pictures = load(arguments.model), sorted((arguments.data / "kodak").glob("*.png"))
-    rows, excess = measure_kodak(model, arguments.model, pictures)
-    print(format_table(summarise(rows)))
-    rate = statistics.fmean(row.bits_per_pixel for row in rows)
-    report: dict[str, object] = {"bits_per_pixel": rate, "psnr_db": statistics.fmean(row.psnr_db for row in rows)}
-    report["ms_ssim"] = statistics.fmean(row.ms_ssim or 0.0 for row in rows)
-    for name, qualities in (("jpeg", JPEG_QUALITIES), ("webp", WEBP_QUALITIES), ("avif", AVIF_QUALITIES)):
-        points = measure_curve(name, qualities, pictures)
-        report[name] = {
-            "psnr_db": interpolate(points, rate, 1),
-            "ms_ssim": interpolate(points, rate, 2),
-            "curve": points,
-        }
-    size = statistics.fmean(row.bytes for row in rows)
-    report["beyond_ideal_bytes"] = {"mean": statistics.fmean(excess), "max": max(excess), "mean_file": size}
-    if arguments.usage:
-        report["usage"] = measure_usage(model, arguments.data, arguments.cache)
-    print(json.dumps(report, indent=2))
+    arguments = parse_arguments()
+    pictures = sorted((arguments.data / "kodak").glob("*.png"))[: arguments.pictures]
+    measures, classical = choose_measures(split_names(arguments.metrics)), parse_baselines(arguments.baselines)
+    rows: list[ImageResult] = []
+    token_bits, usage = [], {}
+    for name in arguments.models or [api.DEFAULT_IMAGE_MODEL]:
+        model = load(name)
+        measured, bits = measure_model(model, name, pictures, measures)
+        rows += measured
+        token_bits.append(bits)
+        if arguments.usage:
+            usage[name] = measure_usage(model, arguments.data, arguments.cache)
+    means = summarise(rows)
+    report = report_curves([measure_curve(codec, pictures, measures) for codec in classical], means)
+    print(format_table(means), format_token_bits(token_bits), format_report(report), sep="\n\n")
+    if usage:
+        print(f"\n{json.dumps(usage, indent=2)}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        content = {"means": [asdict(row) for row in means], "token_bits": [asdict(row) for row in token_bits]}
+        arguments.json.write_text(json.dumps(content | {"curves": asdict(report), "usage": usage}, indent=2) + "\n")
+    if arguments.plot:
+        draw(arguments.plot, report, arguments.published, len(pictures))
+
+
+def draw(target: Path, report: CurveReport, published: Path | None, pictures: int) -> None:
+    """Everything over the rate."""
+    curves = read_published(published, PUBLISHED) if published else []
+    title = f"Kodak: means over {pictures} pictures"
+    plot_rate_distortion(target, report.curves, report.models, published=curves, title=title)
 
 
 if __name__ == "__main__":

@@ -88,8 +88,17 @@ def _evaluate(verbs: Verbs) -> None:
         "--model", dest="models", metavar="NAME", action="append", help="model to measure; may be given several times"
     )
     verb.add_argument(
-        "--baselines", default="jpeg,webp,avif", help="classical codecs, each at the first model's size (%(default)s)"
+        "--baselines",
+        default="jpeg,webp,avif",
+        metavar="NAMES",
+        help="classical codecs, each at the first model's size (%(default)s); also avif444, jpeg2000, jxl",
     )
+    verb.add_argument(
+        "--metrics", default="psnr,ms_ssim", metavar="NAMES", help="what to measure (%(default)s); also effnet, lpips"
+    )
+    verb.add_argument("--curves", action="store_true", help="the classical codecs at many rates instead, with BD-rates")
+    verb.add_argument("--plot", metavar="FILE", type=Path, help="draw the curves, as .png or .svg; implies --curves")
+    verb.add_argument("--published", metavar="FILE", type=Path, help="JSON of published curves for the plot")
     verb.add_argument("--json", metavar="FILE", type=Path, help="write every row as JSON")
     _add_device(verb)
     _add_force(verb)

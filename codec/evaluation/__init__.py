@@ -1,23 +1,60 @@
-"""Metrics, classical baselines, and tables of rate and distortion."""
+"""Metrics, classical baselines, and tables and plots of rate and distortion."""
 
 from codec.evaluation.baselines import BASELINES, Baseline, CodedImage
+from codec.evaluation.bd_rate import bd_rate, bd_rate_or_none
 from codec.evaluation.codebook import CodebookUsage
+from codec.evaluation.curves import (
+    CurveComparison,
+    CurveReport,
+    PointComparison,
+    compare_curves,
+    compare_point,
+    measure_curve,
+    point_of,
+    report_curves,
+)
+from codec.evaluation.json_report import to_json
+from codec.evaluation.learned_perceptual import LPIPSDistance
+from codec.evaluation.measures import MEASURES, Measures, choose_measures
 from codec.evaluation.ms_ssim import ms_ssim, ms_ssim_batch
+from codec.evaluation.perceptual import EfficientNetDistance
+from codec.evaluation.plot import check_plot, plot_rate_distortion
 from codec.evaluation.psnr import psnr
+from codec.evaluation.rate_curve import RateCurve, RatePoint, read_published
 from codec.evaluation.report import side_by_side
-from codec.evaluation.table import CodecSummary, ImageResult, measure, summarise, to_json
+from codec.evaluation.table import CodecSummary, ImageResult, measure, summarise
 
 __all__ = [
     "BASELINES",
+    "MEASURES",
     "Baseline",
     "CodebookUsage",
     "CodecSummary",
     "CodedImage",
+    "CurveComparison",
+    "CurveReport",
+    "EfficientNetDistance",
     "ImageResult",
+    "LPIPSDistance",
+    "Measures",
+    "PointComparison",
+    "RateCurve",
+    "RatePoint",
+    "bd_rate",
+    "bd_rate_or_none",
+    "check_plot",
+    "choose_measures",
+    "compare_curves",
+    "compare_point",
     "measure",
+    "measure_curve",
     "ms_ssim",
     "ms_ssim_batch",
+    "plot_rate_distortion",
+    "point_of",
     "psnr",
+    "read_published",
+    "report_curves",
     "side_by_side",
     "summarise",
     "to_json",

@@ -1,18 +1,14 @@
-"""Rows of rate and distortion, their means, and their JSON."""
+"""Rows of rate and distortion, and their means."""
 
-import json
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from statistics import fmean
 
 from torch import Tensor
 
 from codec.evaluation.baselines import CodedImage
-from codec.evaluation.ms_ssim import SMALLEST_SIDE, ms_ssim
+from codec.evaluation.measures import USUAL_MEASURES, Measures, distance, similarity
 from codec.evaluation.psnr import psnr
-from codec.media.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -23,7 +19,9 @@ class ImageResult:
         bytes: size of the whole coded file.
         bits_per_pixel: `8 * bytes / (H * W)`.
         psnr_db: over all channels; infinite where nothing was lost.
-        ms_ssim: linear; None where the picture is too small for it.
+        ms_ssim: linear; None where it was not asked for, or the picture is too small for it.
+        effnet: `EfficientNetDistance`; None as above.
+        lpips: `LPIPSDistance`; None as above.
     """
 
     codec: str
@@ -34,6 +32,8 @@ class ImageResult:
     ms_ssim: float | None
     encode_seconds: float
     decode_seconds: float
+    effnet: float | None = None
+    lpips: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class CodecSummary:
 
     Attributes:
         images: number of pictures.
-        ms_ssim: None where any picture was too small for it.
+        ms_ssim, effnet, lpips: None where any picture has none.
     """
 
     codec: str
@@ -53,10 +53,12 @@ class CodecSummary:
     ms_ssim: float | None
     encode_seconds: float
     decode_seconds: float
+    effnet: float | None = None
+    lpips: float | None = None
 
 
-def measure(image: str, reference: Tensor, coded: CodedImage) -> ImageResult:
-    """Compare a coded picture with the original, uint8 `(C, H, W)`."""
+def measure(image: str, reference: Tensor, coded: CodedImage, measures: Measures = USUAL_MEASURES) -> ImageResult:
+    """Compare a coded picture with the original, uint8 `(1 or 3, H, W)`."""
     height, width = reference.shape[1:]
     return ImageResult(
         codec=coded.name,
@@ -64,9 +66,11 @@ def measure(image: str, reference: Tensor, coded: CodedImage) -> ImageResult:
         bytes=len(coded.data),
         bits_per_pixel=8 * len(coded.data) / (height * width),
         psnr_db=psnr(reference, coded.decoded),
-        ms_ssim=ms_ssim(reference, coded.decoded) if min(height, width) >= SMALLEST_SIDE else None,
+        ms_ssim=similarity(reference, coded.decoded) if measures.ms_ssim else None,
         encode_seconds=coded.encode_seconds,
         decode_seconds=coded.decode_seconds,
+        effnet=distance(measures.effnet, reference, coded.decoded),
+        lpips=distance(measures.lpips, reference, coded.decoded),
     )
 
 
@@ -76,25 +80,20 @@ def summarise(rows: Sequence[ImageResult]) -> list[CodecSummary]:
 
 
 def _mean(rows: Sequence[ImageResult]) -> CodecSummary:
-    similarities = [row.ms_ssim for row in rows if row.ms_ssim is not None]
     return CodecSummary(
         codec=rows[0].codec,
         images=len(rows),
         bytes=fmean(row.bytes for row in rows),
         bits_per_pixel=fmean(row.bits_per_pixel for row in rows),
         psnr_db=fmean(row.psnr_db for row in rows),
-        ms_ssim=fmean(similarities) if len(similarities) == len(rows) else None,
+        ms_ssim=_mean_of_all([row.ms_ssim for row in rows]),
         encode_seconds=fmean(row.encode_seconds for row in rows),
         decode_seconds=fmean(row.decode_seconds for row in rows),
+        effnet=_mean_of_all([row.effnet for row in rows]),
+        lpips=_mean_of_all([row.lpips for row in rows]),
     )
 
 
-def to_json(rows: Sequence[ImageResult], path: Path) -> None:
-    """Write `{"means": [...], "images": [...]}`, one object a row; an infinite PSNR is the string `"inf"`."""
-    content = {"means": _plain(summarise(rows)), "images": _plain(rows)}
-    with whole_file(path) as file:
-        file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
-
-
-def _plain(rows: Sequence[ImageResult] | Sequence[CodecSummary]) -> list[dict[str, object]]:
-    return [{name: "inf" if value == math.inf else value for name, value in asdict(row).items()} for row in rows]
+def _mean_of_all(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None

@@ -1,6 +1,8 @@
 """Classical codecs reach target sizes and give the right shape back."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,11 +10,14 @@ from PIL import features
 
 from codec.errors import UsageError
 from codec.evaluation import BASELINES, Baseline, psnr
+from codec.media import read_image
 from tests.conftest import synthetic_picture
 
 
 @pytest.fixture(params=sorted(BASELINES))
 def baseline(request: pytest.FixtureRequest) -> Baseline:
+    if request.param == "jxl":
+        pytest.importorskip("pillow_jxl")
     return BASELINES[request.param]
 
 
@@ -48,7 +53,7 @@ def test_target_size(baseline: Baseline, at_least: bool) -> None:
 
 
 def test_exact_size_is_found_from_both_sides(baseline: Baseline) -> None:
-    samples = synthetic_picture(40, 40)
+    samples = synthetic_picture(64, 80)
     size = len(baseline.encode(samples, 50))
     assert len(baseline.at_size(samples, size).data) == size
     assert len(baseline.at_size(samples, size, at_least=False).data) == size
@@ -63,7 +68,7 @@ def test_sizes_out_of_reach_raise(baseline: Baseline) -> None:
 
 
 def test_wrong_quality_raises(baseline: Baseline) -> None:
-    with pytest.raises(UsageError, match=r"qualities \d to 100, got 101"):
+    with pytest.raises(UsageError, match=rf"qualities \d to {baseline.qualities[1]}, got 101"):
         baseline.encode(synthetic_picture(8, 8), 101)
 
 
@@ -71,7 +76,7 @@ def test_missing_library_is_named(baseline: Baseline) -> None:
     missing = next((feature for feature in features.features if not features.check(feature)), None)
     if missing is None:
         pytest.skip("this build of Pillow has every feature")
-    with pytest.raises(UsageError, match=f"no '{missing}'.*{baseline.name}"):
+    with pytest.raises(UsageError, match=f"no {missing!r}.*{baseline.name}"):
         replace(baseline, feature=missing).encode(synthetic_picture(8, 8), 50)
 
 
@@ -80,3 +85,22 @@ def test_full_chroma_keeps_more_colour() -> None:
     samples[0] = torch.randint(0, 256, (64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     half, full = (psnr(samples, BASELINES[name].code(samples, 90).decoded) for name in ("avif", "avif444"))
     assert full > half + 1
+
+
+def test_missing_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    with pytest.raises(UsageError, match=r'baseline jxl needs pillow_jxl: pip install "codec\[jxl\]"'):
+        BASELINES["jxl"].encode(synthetic_picture(8, 8), 50)
+
+
+def test_qualities_of_a_curve_rise_within_the_range(baseline: Baseline) -> None:
+    assert list(baseline.curve) == sorted(set(baseline.curve))
+    assert baseline.qualities[0] <= baseline.curve[0] < baseline.curve[-1] <= baseline.qualities[1]
+    assert len(baseline.curve) >= 4
+
+
+def test_jpeg2000_hits_the_size_of_its_quality_and_transforms_colour() -> None:
+    samples = read_image(Path("docs/samples/kodim07.png")).samples
+    coded = BASELINES["jpeg2000"].code(samples, 37)
+    assert len(coded.data) == pytest.approx(samples.numel() / 2**6.3, rel=0.02)
+    assert psnr(samples, coded.decoded) > 31  # 28.5 dB without the colour transform
