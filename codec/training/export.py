@@ -5,9 +5,10 @@ from typing import Any, cast
 
 import lightning
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
-from codec.models import TokenCodec, save
+from codec.models import TokenCodec, find, load, save
 from codec.training.datamodule import ImageData
 from codec.training.pack import ImagePack
 from codec.training.tokenizer import TokenizerTraining
@@ -27,6 +28,8 @@ def count_codes(model: TokenCodec, pack: ImagePack) -> list[Tensor]:
 class ExportCheckpoint(lightning.Callback):
     """After training, fit the prior to the training set and save `config.yaml`, `model.safetensors`, `card.md`.
 
+    Where only a decoder was trained, the checkpoint is the one whose codes were kept, priors and all, with the new decoder.
+
     Args:
         folder: of the checkpoint.
         config: the resolved model subtree.
@@ -41,11 +44,21 @@ class ExportCheckpoint(lightning.Callback):
         if not trainer.is_global_zero:
             return
         module = cast(TokenizerTraining, pl_module)
-        model = module.model.cpu().eval()
-        model.prior.fit(count_codes(model, cast(ImageData, trainer.datamodule).packs()[0]))  # type: ignore[attr-defined]
-        save(self.folder, model, self.config, self._card(trainer))
+        model, config = module.model.cpu().eval(), self.config
+        if module.keep_codes_of is None:
+            model.prior.fit(count_codes(model, cast(ImageData, trainer.datamodule).packs()[0]))  # type: ignore[attr-defined]
+        else:
+            model, config = with_decoder(module.keep_codes_of, model, config)
+        save(self.folder, model, config, self._card(trainer))
 
     def _card(self, trainer: lightning.Trainer) -> str:
         lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]
         lines += [f"- {name}: {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())]
         return "\n".join(lines) + "\n"
+
+
+def with_decoder(kept: str, trained: TokenCodec, config: dict[str, Any]) -> tuple[TokenCodec, dict[str, Any]]:
+    """A checkpoint's model and config with a trained decoder in the place of its own."""
+    model, stored = load(kept), OmegaConf.load(find(kept).folder / "config.yaml")
+    model.decoder = trained.decoder
+    return model, cast(dict[str, Any], OmegaConf.to_container(stored)) | {"decoder": config["decoder"]}

@@ -1,6 +1,7 @@
 """Loss terms by name, and the weighted sum that refuses a weight without a term or a term without a weight."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,35 @@ from torch import Tensor, nn
 from codec.evaluation import ms_ssim_batch
 
 FLAT = 1e-4  # mean squared error below which a crop counts as good enough: 40 dB
+
+
+class Distortion(Protocol):
+    """How far decoded pixels are from the original, as unweighted scalars by name; classes inherit from `nn.Module`."""
+
+    def __call__(self, pixels: Tensor, decoded: Tensor) -> dict[str, Tensor]:
+        """`(B, 3, H, W)` each, in [0, 1], to scalars by name."""
+
+
+class Distortions(nn.Module):
+    """Several distortions as one.
+
+    Args:
+        parts: by a name that configs can address; no two may have a term of one name.
+    """
+
+    def __init__(self, parts: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(dict(parts))
+
+    def forward(self, pixels: Tensor, decoded: Tensor) -> dict[str, Tensor]:
+        """`(B, 3, H, W)` each to the terms of all parts."""
+        terms: dict[str, Tensor] = {}
+        for part in self.parts.values():
+            found = part(pixels, decoded)
+            if terms.keys() & found.keys():
+                raise ValueError(f"two distortions give the terms {sorted(terms.keys() & found.keys())}")
+            terms |= found
+        return terms
 
 
 class Fidelity(nn.Module):

@@ -28,7 +28,9 @@ class Optimisation:
     constant_until: float = 0.4
 
 
-def adamw(parameters: Iterable[nn.Parameter], choice: Optimisation, total_steps: int) -> dict[str, Any]:
+def adamw(
+    parameters: Iterable[nn.Parameter] | list[dict[str, Any]], choice: Optimisation, total_steps: int
+) -> dict[str, Any]:
     """Optimiser and schedule as Lightning takes them."""
     optimizer = torch.optim.AdamW(parameters, lr=choice.learning_rate, weight_decay=choice.weight_decay, foreach=True)
     factor = partial(
