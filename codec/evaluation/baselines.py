@@ -95,7 +95,9 @@ class Baseline:
             try:
                 importlib.import_module(module)
             except ImportError as error:
-                raise UsageError(f'the baseline {self.name} needs {module}: pip install "codec[{extra}]"') from error
+                raise UsageError(
+                    f"the baseline {self.name} needs {module}: see the extra `{extra}` in pyproject.toml"
+                ) from error
 
     def code(self, samples: Tensor, quality: int) -> CodedImage:
         """Encode and decode, with the wall time that each took."""

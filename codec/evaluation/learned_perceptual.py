@@ -54,7 +54,7 @@ def _pretrained(backbone: Backbone) -> nn.Module:
     try:
         import lpips
     except ImportError as error:
-        raise UsageError(f'LPIPS needs the package {error.name}: pip install "codec[perceptual]"') from error
+        raise UsageError(f"LPIPS needs the package {error.name}: pip install lpips (the extra `perceptual`)") from error
     said = io.StringIO()
     try:
         with warnings.catch_warnings(), redirect_stdout(said), redirect_stderr(said):

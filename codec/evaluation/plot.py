@@ -38,7 +38,7 @@ def check_plot(path: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise UsageError('plots need the package matplotlib: pip install "codec[plot]"') from error
+        raise UsageError("plots need the package matplotlib: pip install matplotlib (the extra `plot`)") from error
 
 
 def plot_rate_distortion(
