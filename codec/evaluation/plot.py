@@ -21,8 +21,8 @@ PALE = ("#8c8c8c", "#b5854b", "#7a9e7e", "#9c7fb5", "#6b8fb3", "#c48a8a", "#a0a0
 DASHES = ("--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 MODEL_COLOURS = ("#d62728", "#7b1fa2", "#111111", "#ff7f0e")
 MODEL_MARKS = (("*", 15), ("D", 8), ("P", 10), ("X", 10))  # with their sizes
-SHOWN = (0.07, 1.5)  # bits per pixel, from what a tokenizer spends to where differences are hard to see
-TICKS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
+SHOWN = (0.03, 1.5)  # bits per pixel, from what a tokenizer spends to where differences are hard to see
+TICKS = (0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 AXES: dict[Measure, str] = {
     "psnr_db": "PSNR (dB, RGB)",
     "ms_ssim": "MS-SSIM (dB)",
