@@ -87,10 +87,10 @@ class ExportPrior(lightning.Callback):
         if not trainer.is_global_zero:
             return
         module = cast(PriorTraining, pl_module)
-        train, val = cast(TokenData, trainer.datamodule)._grids or ([], [])  # type: ignore[attr-defined]
+        tokenizer = load(module.tokenizer)
+        train, val = cast(TokenData, trainer.datamodule).grids(tokenizer)  # type: ignore[attr-defined]
         prior = cast(Any, module.prior.cpu().eval())
         prior.freeze(list(crops(train, self.calibration, self.side).unbind(1)))
-        tokenizer = load(module.tokenizer)
         config = cast(
             dict[str, Any], OmegaConf.to_container(OmegaConf.load(find(module.tokenizer).folder / "config.yaml"))
         )
