@@ -21,13 +21,21 @@ def main(config: DictConfig) -> None:
     """Compose, instantiate, fit."""
     lightning.seed_everything(config.seed, workers=True)
     torch.set_float32_matmul_precision("high")
-    module, data, export = _prior(config) if "prior" in config else _tokenizer(config)
+    module, data, *exports = _parts(config)
     callbacks = [instantiate(callback) for callback in config.callbacks.values()]
-    trainer = instantiate(config.trainer, callbacks=[*callbacks, export])
+    trainer = instantiate(config.trainer, callbacks=[*callbacks, *exports])
     trainer.fit(module, datamodule=data, ckpt_path=_resume_path(config))
 
 
 Parts = tuple[lightning.LightningModule, lightning.LightningDataModule, lightning.Callback]
+
+
+def _parts(config: DictConfig) -> Any:
+    if "prior" in config:
+        return _prior(config)
+    if "loss" in config:
+        return _tokenizer(config)
+    return instantiate(config.training, model=build(_plain(config.model))), instantiate(config.data)
 
 
 def _tokenizer(config: DictConfig) -> Parts:

@@ -107,9 +107,11 @@ class Layout:
 
     Attributes:
         grids: a shape for each plane.
+        gain: the head's gain index, for models of many rates.
     """
 
     grids: tuple[tuple[int, ...], ...]
+    gain: int = 0
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -22,11 +22,13 @@ class PatchBasis:
         directions: `(latent_dim, 3 * patch * patch)`; patch elements in `pixel_unshuffle` order (colour, row, column).
         mean: `(3,)` mean colour, samples in [0, 1].
         step: one unit of the latent, in sample units.
+        deviations: `(latent_dim,)` of the patches along each direction, in sample units.
     """
 
     directions: Tensor
     mean: Tensor
     step: float
+    deviations: Tensor
 
 
 @torch.no_grad()
@@ -41,8 +43,9 @@ def principal_basis(images: Iterable[Tensor], latent_dim: int, patch: int, step:
     centre = mean.repeat_interleave(patch * patch)
     outer = torch.outer(centre, total) / count
     covariance = moments / count - outer - outer.T + torch.outer(centre, centre)
-    directions = torch.linalg.eigh(covariance).eigenvectors.T.flip(0)[:latent_dim]
-    return PatchBasis(directions.float(), mean.float(), step)
+    variances, vectors = torch.linalg.eigh(covariance)
+    directions, deviations = vectors.T.flip(0)[:latent_dim], variances.flip(0)[:latent_dim].clamp_min(0).sqrt()
+    return PatchBasis(directions.float(), mean.float(), step, deviations.float())
 
 
 class PatchEncoder(nn.Module):

@@ -3,6 +3,7 @@
 from codec.training.datamodule import ImageData
 from codec.training.discriminators import Adversarial, PatchDiscriminator
 from codec.training.export import ExportCheckpoint
+from codec.training.latent import LatentTraining
 from codec.training.losses import Distortions, Fidelity, WeightedSum
 from codec.training.optimisation import Optimisation
 from codec.training.patterns import PatchPattern
@@ -18,6 +19,7 @@ __all__ = [
     "ExportPrior",
     "Fidelity",
     "ImageData",
+    "LatentTraining",
     "Optimisation",
     "PatchDiscriminator",
     "PatchPattern",

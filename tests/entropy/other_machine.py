@@ -4,16 +4,16 @@ import sys
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from codec.entropy import Layout, decode_chunk, encode_chunk
+from codec.models.checkpoint import build
 
 
 def agrees(folder: Path, config: Path) -> bool:
     """Whether this process reads and writes the saved streams."""
-    model = instantiate(OmegaConf.load(config)).eval()
+    model = build(OmegaConf.to_container(OmegaConf.load(config))).eval()  # type: ignore[arg-type]
     model.load_state_dict(load_file(folder / f"{config.stem}.model"))
     saved = load_file(folder / f"{config.stem}.chunk")
     planes = [saved[f"plane_{i}"] for i in range(len(saved) // 2)]

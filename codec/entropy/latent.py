@@ -1,0 +1,365 @@
+"""Hyperpriors with contexts, by config: groups of channels in turn, each in one pass or in two by a checkerboard.
+
+One class holds the mean-scale hyperprior (one group, no context), the checkerboard (He et al. 2021, arXiv:2103.15306),
+channel slices (Minnen, Singh 2020, arXiv:2007.08739) and uneven space-channel groups (He et al. 2022, arXiv:2203.10886):
+
+    groups [320]                    no contexts                       mean-scale hyperprior
+    groups [320], checkerboard      NeighbourContext                  checkerboard
+    groups [32] * 10                ChannelContext                    channel slices
+    groups [16, 16, 32, 64, 192]    both, checkerboard                ELIC
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from codec.coding import FrozenTables, tables_from_pmfs
+from codec.entropy.base import FIXED_POINT, Known, Layout, Rows, Step
+from codec.entropy.contexts import Context, ContextChoice, Place, Seen, build_contexts
+from codec.entropy.driver import batch_bits, percent_more
+from codec.entropy.exact import IntegerNetwork
+from codec.entropy.hyper import REDUCTION, HyperPath
+from codec.entropy.layers import leaky_sequential
+from codec.entropy.levels import FINEST, LevelTable, clip_gain, level_inputs, scaled
+from codec.entropy.likelihood import GaussianLikelihood
+from codec.entropy.tables import LOGIT_BITS, StoredTables
+from codec.nn import level_features
+
+OFFSETS, HYPER, FIRST_GROUP = 0, 1, 2  # planes
+_OFFSET_REACH = 64
+
+
+@dataclass(frozen=True)
+class CodedLatent:
+    """What a prior makes of a batch of latents in training.
+
+    Attributes:
+        bits: `(B,)`, all planes.
+        latents: `(B, channels, h, w)`, normalised and dequantised.
+    """
+
+    bits: Tensor
+    latents: Tensor
+
+
+class GroupedLatentPrior(nn.Module):
+    """Planes: gain offsets, hyper-latent, then the groups of the latent; from the first group on they may be missing.
+
+    A position's gain index is that of the layout plus its offset. Groups hold `y = n 2^A`, n the normalised latent and A the
+    channel's log2 amplitude at that gain; a missing group decodes to its means.
+
+    Args:
+        channels: of the latent.
+        groups: sizes of the groups, the most important first.
+        checkerboard: two passes a group, even positions first.
+        contexts: what passes see beside the hyper features.
+        hyper_channels: of the hyper-latent.
+        hyper_width: hidden channels of its networks.
+        features: channels that they give to the passes.
+        width: hidden channels of the passes.
+        knots: of what depends on the quality.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        groups: Sequence[int],
+        checkerboard: bool = False,
+        contexts: Sequence[ContextChoice] = (),
+        hyper_channels: int = 48,
+        hyper_width: int = 96,
+        features: int = 96,
+        width: int = 128,
+        knots: int = 8,
+    ) -> None:
+        super().__init__()
+        if sum(groups) != channels or min(groups) < 1:
+            raise ValueError(f"groups {list(groups)} must be positive and add up to {channels} channels")
+        self.channels, self.groups, self.knots = channels, tuple(groups), knots
+        self.codebook_sizes = (0,) * (FIRST_GROUP + len(groups))
+        self.droppable_from = FIRST_GROUP
+        self.amplitudes = LevelTable(channels, knots)
+        self.hyper = HyperPath(
+            channels, hyper_channels=hyper_channels, width=hyper_width, features=features, knots=knots
+        )
+        self.likelihood = GaussianLikelihood()
+        self.offset_tables = StoredTables(_offset_tables())
+        self._phases = 2 if checkerboard else 1
+        self.passes = nn.ModuleList(
+            GroupPass(Place(features, self.groups[:s], size, phase), contexts, width, knots, self.likelihood.parameters)
+            for s, size in enumerate(groups)
+            for phase in range(self._phases)
+        )
+
+    def layout(self, grid: tuple[int, ...], gain: int = 0) -> Layout:
+        """Grids of the planes over `(rows, columns)` of the latent."""
+        rows, columns = grid
+        coarse = (-(-rows // REDUCTION), -(-columns // REDUCTION))
+        groups = tuple((size, rows, columns) for size in self.groups)
+        return Layout((coarse, (self.hyper.hyper_channels, *coarse), *groups), gain)
+
+    def forward(self, n: Tensor, levels: Tensor, price: float | None = None) -> CodedLatent:
+        """Code normalised latents `(B, channels, h, w)` at levels `(B, 1, h, w)`, which 4 x 4 positions share."""
+        with torch.autocast(n.device.type, enabled=False):
+            amplitude = self.amplitudes(levels)
+            y = n.float() * torch.exp2(amplitude)
+        z = self.hyper.analyse(y, levels)
+        with torch.autocast(n.device.type, enabled=False):
+            return self._code(z.float(), y, levels, price)
+
+    def analyse(self, n: Tensor, gain: int, offsets: Tensor | None = None) -> list[Tensor]:
+        """Normalised latents `(1, channels, h, w)` of one chunk to its planes, continuous ones as float64.
+
+        Args:
+            n: from the analysis.
+            gain: index 0 … 1023.
+            offsets: int64 on the hyper-latent's grid, none by default.
+        """
+        layout = self.layout(n.shape[-2:], gain)
+        offsets = torch.zeros(layout.grids[OFFSETS], dtype=torch.int64) if offsets is None else offsets.cpu()
+        gains = self._finer(clip_gain(gain + offsets.numpy())[None], layout.grids[FIRST_GROUP][1:])
+        amplitude = torch.from_numpy(self._exact_amplitude(gains)).double() / FIXED_POINT
+        y = n.double().cpu() * torch.exp2(amplitude)
+        levels = torch.from_numpy(gains)[:, None].float() / FINEST
+        z = self.hyper.analyse(y.float().to(n.device), levels.to(n.device))
+        return [offsets, z[0].double().cpu(), *y[0].split(self.groups)]
+
+    def dequantise(self, layout: Layout, known: Known) -> Tensor:
+        """Normalised latents float32 `(channels, rows, columns)` of what has been coded."""
+        rows, columns = layout.grids[FIRST_GROUP][1:]
+        values = np.concatenate(known.latents[FIRST_GROUP:]).reshape(self.channels, rows, columns)
+        amplitude = self._exact_amplitude(self.gains(layout, known)[None])[0]
+        return torch.from_numpy(values * np.exp2(-amplitude / FIXED_POINT) / FIXED_POINT).float()
+
+    def gains(self, layout: Layout, known: Known) -> NDArray[np.int64]:
+        """Gain index of each position of the latent `(rows, columns)`."""
+        coarse = clip_gain(layout.gain + known.codes[OFFSETS].reshape(layout.grids[OFFSETS]))
+        return self._finer(coarse[None], layout.grids[FIRST_GROUP][1:])[0]
+
+    def bits(self, planes: Sequence[Tensor]) -> Tensor:
+        """Code length of planes `(B, *grid)`, summed: differentiable in training, of the integer tables in eval."""
+        if not self.training:
+            return batch_bits(self, planes)
+        return self._code(
+            planes[HYPER].float(), torch.cat(list(planes[FIRST_GROUP:]), 1), self._levels(planes)
+        ).bits.sum()
+
+    def _levels(self, planes: Sequence[Tensor]) -> Tensor:
+        gains = self._finer(_rounded_gains(planes[OFFSETS]), planes[FIRST_GROUP].shape[-2:])
+        return torch.from_numpy(gains)[:, None].float().to(planes[HYPER].device) / FINEST
+
+    def _code(self, z: Tensor, y: Tensor, levels: Tensor, price: float | None = None) -> CodedLatent:
+        """Continuous z and y in steps through the float networks."""
+        batch, _, height, width = y.shape
+        hyper, features = self.hyper(z, levels, price)
+        bits = hyper.bits.flatten(1).sum(1)
+        hats = level_features(levels, self.knots)
+        amplitude = self.amplitudes(levels)
+        before = y.new_zeros(batch, 0, height, width)
+        for s, size in enumerate(self.groups):
+            own = y.new_zeros(batch, height * width, size)
+            first = sum(self.groups[:s])
+            part, log2 = (_rows(planes[:, first : first + size]) for planes in (y, amplitude))
+            for phase, (index, known) in enumerate(self._schedule(height, width, y.device)):
+                seen = Seen(features, before, _planes(own, height, width), known)
+                parameters = self._pass(s, phase)(seen, hats, index)
+                coded = self.likelihood(part[:, index], parameters, log2[:, index], price)
+                bits = bits + coded.bits.flatten(1).sum(1)
+                own = own.index_copy(1, index, coded.values * torch.exp2(-log2[:, index]))
+            before = torch.cat([before, _planes(own, height, width)], 1)
+        return CodedLatent(bits, before)
+
+    @torch.no_grad()
+    def freeze(self, planes: Sequence[Tensor]) -> float:
+        """Make integers from the float networks; returns their cost on continuous planes `(B, *grid)` in percent.
+
+        Offsets are gain indices here, so that the batch can hold many qualities.
+        """
+        self.amplitudes.freeze()
+        coarse = _rounded_gains(planes[OFFSETS])
+        latents = self.hyper.freeze(planes[HYPER], coarse)
+        values = np.concatenate([plane.double().cpu().numpy() for plane in planes[FIRST_GROUP:]], 1)
+        grid = cast(tuple[int, int], values.shape[-2:])
+        exact = ExactPasses(self, self.hyper.exact_features(latents, coarse, grid), self._finer(coarse, grid))
+        for s, phase in self._order():
+            module, work = self._pass(s, phase), exact.begin(s, phase)
+            module.convert(work.seen, work.hats, work.index, self.amplitudes.values.device)
+            means, _ = self.likelihood.exact(work.parameters(), work.amplitude)
+            wanted = values[:, sum(self.groups[:s]) :][:, : self.groups[s]].reshape(
+                *values.shape[:1], self.groups[s], -1
+            )
+            residual = wanted[:, :, work.index.numpy()].transpose(0, 2, 1) - means / FIXED_POINT
+            exact.learn(work, np.rint(residual).astype(np.int64) * FIXED_POINT + means)
+        y = torch.cat(list(planes[FIRST_GROUP:]), 1).float()
+        expected = self._code(planes[HYPER].float(), y, self._levels(planes), price=0.0).bits.sum()
+        offsets = np.rint(planes[OFFSETS].double().cpu().numpy()).astype(np.int64)
+        beside = self.offset_tables.tables.bits(np.zeros_like(offsets), offsets).sum()
+        return percent_more(float(batch_bits(self, planes)) - float(beside), float(expected))
+
+    def steps(self, layout: Layout, known: Known) -> Iterator[Step]:
+        """Offsets, z, then group by group, pass by pass."""
+        if not all(layout.sizes):
+            return
+        coarse_grid, grid = layout.grids[OFFSETS], cast(tuple[int, int], layout.grids[FIRST_GROUP][1:])
+        everywhere = np.arange(layout.sizes[OFFSETS])
+        yield Step(OFFSETS, everywhere, Rows(np.zeros_like(everywhere), self.offset_tables.tables))
+        coarse = clip_gain(layout.gain + known.codes[OFFSETS].reshape(coarse_grid))
+        yield self.hyper.step(HYPER, coarse)
+        features = self.hyper.exact_features(known.latents[HYPER], coarse[None], grid)
+        exact = ExactPasses(self, features, self._finer(coarse[None], grid))
+        for s, phase in self._order():
+            work, plane = exact.begin(s, phase), FIRST_GROUP + s
+            channels = np.arange(self.groups[s]) * (grid[0] * grid[1])
+            where = work.index.numpy()[:, None] + channels
+            yield from self.likelihood.steps(plane, where, work.parameters()[0], work.amplitude[0])
+            exact.learn(work, known.latents[plane][where][None])
+
+    def _order(self) -> Iterator[tuple[int, int]]:
+        return ((s, phase) for s in range(len(self.groups)) for phase in range(self._phases))
+
+    def _pass(self, s: int, phase: int) -> "GroupPass":
+        return cast(GroupPass, self.passes[s * self._phases + phase])
+
+    def _schedule(self, height: int, width: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+        """For each phase: flat positions that it codes, and bool `(height, width)` what is known before it."""
+        rows, columns = torch.arange(height, device=device)[:, None], torch.arange(width, device=device)
+        even = (rows + columns) % 2 == 0
+        nothing = torch.zeros_like(even)
+        if self._phases == 1:
+            return [(torch.arange(height * width, device=device), nothing)]
+        return [(even.flatten().nonzero()[:, 0], nothing), ((~even).flatten().nonzero()[:, 0], even)]
+
+    def _finer(self, coarse: NDArray[np.int64], grid: tuple[int, ...]) -> NDArray[np.int64]:
+        """`(B, rows, columns)` on the hyper-latent's grid to that of the latent."""
+        return coarse.repeat(REDUCTION, 1).repeat(REDUCTION, 2)[:, : grid[0], : grid[1]]
+
+    def _exact_amplitude(self, gains: NDArray[np.int64]) -> NDArray[np.int64]:
+        """`(B, rows, columns)` to `(B, channels, rows, columns)` in 1/256."""
+        found = self.amplitudes.exact(gains.ravel()).reshape(*gains.shape, self.channels)
+        return np.ascontiguousarray(found.transpose(0, 3, 1, 2))
+
+
+class GroupPass(nn.Module):
+    """One pass: contexts, and a pointwise network from all that is seen to the parameters of each channel.
+
+    Args:
+        place: which pass.
+        contexts: choices, those that have something to add here are built.
+        width: hidden channels.
+        knots: hat functions of the level.
+        parameters: of the likelihood, for each channel.
+    """
+
+    def __init__(
+        self, place: Place, contexts: Sequence[ContextChoice], width: int, knots: int, parameters: int
+    ) -> None:
+        super().__init__()
+        self.contexts = build_contexts(contexts, place)
+        inputs = place.features + knots + sum(cast(Context, context).channels for context in self.contexts)
+        last = nn.Linear(width, parameters * place.own)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.network = leaky_sequential(nn.Linear(inputs, width), nn.Linear(width, width), last)
+        self.twin = IntegerNetwork(self.network, input_bits=LOGIT_BITS, output_bits=LOGIT_BITS)
+
+    def forward(self, seen: Seen, hats: Tensor, index: Tensor) -> Tensor:
+        """Parameters `(B, n, parameters * own)` at flat positions `index` `(n,)`."""
+        found = [seen.features, hats, *(context(seen) for context in self.contexts)]
+        return self.network(torch.cat([_rows(planes)[:, index] for planes in found], 2))
+
+    def exact(self, seen: Seen, hats: Tensor, index: Tensor) -> Tensor:
+        """The same as int64 in 1/256, with a flat batch `(B n, …)`."""
+        return self.twin(self._inputs(seen, hats, index))
+
+    def convert(self, seen: Seen, hats: Tensor, index: Tensor, device: torch.device) -> None:
+        """Make the integer part, calibrated on what is seen in integers."""
+        for context in self.contexts:
+            cast(Context, context).convert(seen)
+        self.twin.convert(self.network, self._inputs(seen, hats, index).to(device))
+
+    def _inputs(self, seen: Seen, hats: Tensor, index: Tensor) -> Tensor:
+        found = [seen.features, hats, *(cast(Context, context).exact(seen) for context in self.contexts)]
+        return torch.cat([_rows(planes)[:, index] for planes in found], 2).flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One pass of the exact path.
+
+    Attributes:
+        amplitude: int64 `(B, n, own)` in 1/256, at the positions that the pass codes.
+    """
+
+    module: GroupPass
+    seen: Seen
+    hats: Tensor
+    index: Tensor
+    amplitude: NDArray[np.int64]
+
+    def parameters(self) -> NDArray[np.int64]:
+        """Integer parameters `(B, n, …)`."""
+        flat = self.module.exact(self.seen, self.hats, self.index).numpy()
+        return flat.reshape(*self.amplitude.shape[:2], flat.shape[-1])
+
+
+class ExactPasses:
+    """The integer state of a chunk or a batch of chunks while its groups become known.
+
+    Args:
+        prior: whose passes.
+        features: int64 `(B, features, h, w)`.
+        gains: gain index of each position `(B, h, w)`.
+    """
+
+    def __init__(self, prior: GroupedLatentPrior, features: Tensor, gains: NDArray[np.int64]) -> None:
+        self._prior, self._features = prior, features
+        batch, height, width = gains.shape
+        hats = level_inputs(gains.ravel(), prior.knots).reshape(batch, height, width, -1)
+        self._hats = torch.from_numpy(np.ascontiguousarray(hats.transpose(0, 3, 1, 2)))
+        self._amplitude = prior._exact_amplitude(gains).reshape(batch, prior.channels, -1)
+        self._schedule = prior._schedule(height, width, torch.device("cpu"))
+        self._values = torch.zeros(batch, prior.channels, height, width, dtype=torch.int64)
+        self._starts = [0, *accumulate(prior.groups)]
+
+    def begin(self, s: int, phase: int) -> Work:
+        """What pass `phase` of group s sees."""
+        start, stop = self._starts[s : s + 2]
+        index, known = self._schedule[phase]
+        seen = Seen(self._features, self._values[:, :start], self._values[:, start:stop], known)
+        amplitude = self._amplitude[:, start:stop][:, :, index.numpy()].transpose(0, 2, 1)
+        self._now = start, stop
+        return Work(self._prior._pass(s, phase), seen, self._hats, index, amplitude)
+
+    def learn(self, work: Work, latents: NDArray[np.int64]) -> None:
+        """Take in dequantised values `(B, n, own)` in 1/256 of a step."""
+        start, stop = self._now
+        normalised = torch.from_numpy(scaled(latents, -work.amplitude)).transpose(1, 2)
+        self._values.view(*self._values.shape[:2], -1)[:, start:stop, work.index] = normalised
+
+
+def _rows(planes: Tensor) -> Tensor:
+    """`(B, C, h, w)` to `(B, h w, C)`."""
+    return planes.flatten(2).transpose(1, 2)
+
+
+def _planes(rows: Tensor, height: int, width: int) -> Tensor:
+    """`(B, h w, C)` to `(B, C, h, w)`."""
+    return rows.transpose(1, 2).unflatten(2, (height, width))
+
+
+def _rounded_gains(offsets: Tensor) -> NDArray[np.int64]:
+    return clip_gain(np.rint(offsets.double().cpu().numpy()).astype(np.int64))
+
+
+def _offset_tables() -> FrozenTables:
+    """One table in which nearly every offset is 0."""
+    distance = np.abs(np.arange(-_OFFSET_REACH, _OFFSET_REACH + 1))
+    masses = np.where(distance == 0, 0.999, 0.0005 / _OFFSET_REACH)
+    return tables_from_pmfs([np.append(masses, 1e-5)], [-_OFFSET_REACH], has_escape=True)

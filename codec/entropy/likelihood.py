@@ -1,0 +1,83 @@
+"""How latents are quantised and what that costs: a Gaussian about a predicted mean, in floats and in frozen tables."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from codec.entropy.base import Rows, Step
+from codec.entropy.gaussian import gaussian_bits, lower_bound
+from codec.entropy.levels import scaled
+from codec.entropy.tables import SCALE_FIRST, StoredTables, nearest_row, scale_tables
+
+LEAST_LOG2_SCALE = SCALE_FIRST / 256
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """Quantised values of some shape and the bits of each."""
+
+    values: Tensor
+    bits: Tensor
+
+
+def quantise_gaussian(y: Tensor, mean: Tensor, log2_scale: Tensor, price: float | None) -> Quantised:
+    """Round y to a whole number of steps from its mean; all shapes alike.
+
+    Args:
+        y: continuous, in steps.
+        mean: in steps.
+        log2_scale: in steps; bounded from below as the tables are.
+        price: None for training: uniform noise stands in for rounding in the likelihood, and the rounded values have the
+            gradient of y (Minnen and Singh 2020). Else the bits are those of the rounded values, of which the costlier
+            neighbour must be nearer by `price` for each bit that it costs more.
+    """
+    bounded, residual = lower_bound(log2_scale, LEAST_LOG2_SCALE), y - mean
+    if price is None:
+        rounded = torch.round(residual.detach())
+        bits = gaussian_bits(residual + torch.rand_like(residual) - 0.5, bounded)
+        return Quantised(rounded + (residual - residual.detach()) + mean, bits)
+    rounded = _priced(residual.detach(), bounded.detach(), price)
+    return Quantised(rounded + mean, gaussian_bits(rounded, bounded))
+
+
+def _priced(residual: Tensor, log2_scale: Tensor, price: float) -> Tensor:
+    """The nearer integer, unless the one towards 0 is enough cheaper."""
+    if price == 0:
+        return torch.round(residual)
+    inner = residual.abs().floor()
+    dearer = gaussian_bits(inner + 1, log2_scale) - gaussian_bits(inner, log2_scale)
+    outer = residual.abs() - inner > 0.5 + price * dearer
+    return torch.sign(residual) * (inner + outer)
+
+
+class GaussianLikelihood(nn.Module):
+    """Two parameters a channel, mean and log2 scale relative to the amplitude; 64 frozen tables."""
+
+    parameters = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = StoredTables(scale_tables())
+
+    def forward(self, y: Tensor, parameters: Tensor, amplitude: Tensor, price: float | None) -> Quantised:
+        """Quantise y `(…, g)` by parameters `(…, 2 g)` at log2 amplitudes `(…, g)`."""
+        mean, log2_scale = parameters.float().chunk(2, -1)
+        return quantise_gaussian(y, mean * torch.exp2(amplitude), log2_scale + amplitude, price)
+
+    def steps(
+        self, plane: int, where: NDArray[np.int64], parameters: NDArray[np.int64], amplitude: NDArray[np.int64]
+    ) -> Iterator[Step]:
+        """How symbols at `where` `(n, g)` are coded by integer parameters `(n, 2 g)` and amplitudes `(n, g)`, in 1/256."""
+        means, rows = self.exact(parameters, amplitude)
+        yield Step(plane, where.ravel(), Rows(rows.ravel(), self.tables.tables), means=means.ravel())
+
+    def exact(
+        self, parameters: NDArray[np.int64], amplitude: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Means in 1/256 of a step, and rows, of integer parameters `(…, 2 g)`."""
+        mean, log2_scale = np.split(parameters, 2, axis=-1)
+        return scaled(mean, amplitude), nearest_row(log2_scale + amplitude)
