@@ -10,14 +10,15 @@ from codec.lazy import lazy_names
 
 if TYPE_CHECKING:
     from codec.api import decode, encode, load, probe
-    from codec.models import Codec
+    from codec.models import Codec, Encoding
     from codec.types import Codes, Media
 
-__all__ = ["Codec", "CodecError", "Codes", "Media", "decode", "encode", "load", "probe"]
+__all__ = ["Codec", "CodecError", "Codes", "Encoding", "Media", "decode", "encode", "load", "probe"]
 
 _HOMES = {
     "Codec": "codec.models",
     "Codes": "codec.types",
+    "Encoding": "codec.models",
     "Media": "codec.types",
     "decode": "codec.api",
     "encode": "codec.api",

@@ -13,7 +13,7 @@ from codec.errors import MediaError, UsageError
 
 if TYPE_CHECKING:
     from codec.models import Codec
-    from codec.models.base import PriorName
+    from codec.models.base import Encoding
     from codec.types import Media
 
 DEFAULT_IMAGE_MODEL = "image-tokens-f8"
@@ -33,7 +33,7 @@ def encode(
     target: str | Path | None = None,
     *,
     model: "str | Path | Codec | None" = None,
-    prior: "PriorName | None" = None,
+    encoding: "Encoding | None" = None,
     force: bool = False,
     device: str = "cpu",
 ) -> bytes:
@@ -43,15 +43,16 @@ def encode(
         source: path of a picture, or its bytes.
         target: where to write the file too; it appears whole or not at all.
         model: name, folder, hash or a loaded model; the default model if not given.
-        prior: `static` tables (fast) or the `learned` prior (smaller); the learned one where the model has one.
+        encoding: quality or target, region of interest, effort, prior; see `codec.Encoding`.
         force: replace an existing target.
         device: `cpu`, `cuda` or `auto`.
     """
     from codec.media import read_image
+    from codec.models.base import PLAIN
 
     _refuse_existing(target, force)
     codec = _model(model, device)
-    data = codec.compress(read_image(source, bits=16), prior=prior)
+    data = codec.compress(read_image(source, bits=16), encoding if encoding is not None else PLAIN)
     _write(data, target)
     return data
 

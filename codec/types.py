@@ -69,10 +69,12 @@ class Codes:
     Attributes:
         planes: every plane has the same batch size.
         droppable_from: planes from this index on may be missing and then decode to their expected value.
+        gain: index of the quality, for models of continuous rate.
     """
 
     planes: tuple[Plane, ...]
     droppable_from: int | None = None
+    gain: int | None = None
 
     def __post_init__(self) -> None:
         if not self.planes:

@@ -1,10 +1,12 @@
-"""Measure picture models: Kodak beside classical codecs at many rates, bits per token, codebook usage.
+"""Measure picture models: Kodak beside classical codecs at many rates, BD-rates, bits per token, codebook usage.
 
-    python tools/benchmark_images.py --data MEDIA [--model NAME]... [--metrics psnr,ms_ssim] [--json FILE] [--usage]
+    python tools/benchmark_images.py --data MEDIA [--model NAME]... [--qualities 1,10,25,40,55,70,85,100]
+        [--baselines jpeg,webp,avif,jpeg2000,jxl] [--metrics psnr,ms_ssim] [--json FILE] [--usage]
         [--plot FILE.png] [--published FILE.json] [--pictures N]
 
-MEDIA holds `kodak/*.png`, and for --usage also `images-train.tar` and `images-val.tar`. Where a model has a learned prior, its
-files are measured with it, and once more with its static tables.
+MEDIA holds `kodak/*.png`, and for --usage also `images-train.tar` and `images-val.tar`. A model of continuous rate is measured at
+each of the qualities, through real files. Where a tokenizer has a learned prior, its files are measured with it, and once more
+with its static tables. BD-rates are against JPEG, see `codec/evaluation/curves.py`: of every curve measured and every published one.
 """
 
 import argparse
@@ -14,18 +16,24 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 from codec import api
-from codec.cli.measure import code_with_model, format_report, format_table, parse_baselines, split_names
+from codec.cli.measure import format_report, format_table, parse_baselines, parse_qualities, split_names
 from codec.entropy import ideal_bits
 from codec.evaluation import (
+    CURVE_QUALITIES,
     CodebookUsage,
     CurveReport,
     ImageResult,
     Measures,
+    RateCurve,
     choose_measures,
+    code_with_model,
+    is_continuous,
     measure,
     measure_curve,
+    measure_model_curve,
     plot_rate_distortion,
     read_published,
     report_curves,
@@ -33,11 +41,12 @@ from codec.evaluation import (
 )
 from codec.media import read_image
 from codec.models import TokenCodec, load
+from codec.models.base import Encoding
 from codec.training.export import count_codes
 from codec.training.pack import open_pack
 
 # Of a file of published curves, those that a plot can hold beside the measured ones.
-PUBLISHED = (
+DRAWN = (
     "vtm",
     "compressai-bmshj2018-hyperprior_mse_cuda",
     "compressai-mbt2018-mean_mse_cuda",
@@ -81,7 +90,8 @@ def measure_model(
         for usage, plane in zip(usages, planes, strict=True):
             usage.update(plane)
         for prior, entropy_model in model.priors().items():
-            coded = code_with_model(name if prior == best else f"{name}, {prior}", model, media, prior)
+            label = name if prior == best else f"{name}, {prior}"
+            coded = code_with_model(label, model, media, Encoding(prior=prior))
             bits[prior].append(ideal_bits(entropy_model, planes))
             excess[prior].append(len(coded.data) - bits[prior][-1] / 8)
             rows.append(measure(path.name, media.samples, coded, measures))
@@ -129,7 +139,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", dest="models", action="append")
-    parser.add_argument("--baselines", default="jpeg,webp,avif,jpeg2000,jxl")
+    parser.add_argument("--qualities", default=",".join(map(str, CURVE_QUALITIES)), help="%(default)s")
+    parser.add_argument(
+        "--baselines", default="jpeg,webp,avif,jpeg2000,jxl", help="also avif_slow, which takes 15 minutes"
+    )
     parser.add_argument("--metrics", default="psnr,ms_ssim")
     parser.add_argument("--pictures", type=int, help="only the first so many of Kodak")
     parser.add_argument("--plot", type=Path)
@@ -145,32 +158,42 @@ def main() -> None:
     arguments = parse_arguments()
     pictures = sorted((arguments.data / "kodak").glob("*.png"))[: arguments.pictures]
     measures, classical = choose_measures(split_names(arguments.metrics)), parse_baselines(arguments.baselines)
+    qualities = parse_qualities(arguments.qualities)
+    published = read_published(arguments.published) if arguments.published else []
     rows: list[ImageResult] = []
-    token_bits, usage = [], {}
+    token_bits, usage, model_curves = [], {}, []
     for name in arguments.models or [api.DEFAULT_IMAGE_MODEL]:
         model = load(name)
-        measured, bits = measure_model(model, name, pictures, measures)
+        if is_continuous(model):
+            model_curves.append(measure_model_curve(name, model, pictures, qualities, measures))
+            continue
+        measured, bits = measure_model(cast(TokenCodec, model), name, pictures, measures)
         rows += measured
         token_bits.append(bits)
         if arguments.usage:
-            usage[name] = measure_usage(model, arguments.data, arguments.cache)
+            usage[name] = measure_usage(cast(TokenCodec, model), arguments.data, arguments.cache)
     means = summarise(rows)
-    report = report_curves([measure_curve(codec, pictures, measures) for codec in classical], means)
-    print(format_table(means), format_token_bits(token_bits), format_report(report), sep="\n\n")
+    curves = [measure_curve(codec, pictures, measures) for codec in classical]
+    report = report_curves(curves, means, model_curves=model_curves, published=published)
+    tables = [format_table(means), format_token_bits(token_bits)] if rows else []
+    print(*tables, format_report(report), sep="\n\n")
     if usage:
         print(f"\n{json.dumps(usage, indent=2)}")
     if arguments.json:
         content = {"means": [asdict(row) for row in means], "token_bits": [asdict(row) for row in token_bits]}
         arguments.json.write_text(json.dumps(content | {"curves": asdict(report), "usage": usage}, indent=2) + "\n")
     if arguments.plot:
-        draw(arguments.plot, report, arguments.published, len(pictures))
+        drawn = read_published(arguments.published, DRAWN) if arguments.published else []
+        draw(arguments.plot, report, drawn, len(pictures))
 
 
-def draw(target: Path, report: CurveReport, published: Path | None, pictures: int) -> None:
+def draw(target: Path, report: CurveReport, published: Sequence[RateCurve], pictures: int) -> None:
     """Everything over the rate."""
-    curves = read_published(published, PUBLISHED) if published else []
     title = f"Kodak: means over {pictures} pictures"
-    plot_rate_distortion(target, report.curves, report.models, published=curves, title=title)
+    continuous = report.model_curves
+    plot_rate_distortion(
+        target, report.curves, report.models, model_curves=continuous, published=published, title=title
+    )
 
 
 if __name__ == "__main__":

@@ -38,12 +38,13 @@ from pathlib import Path
 from codec.models import load
 from codec.media import read_image
 torch.set_num_threads(int(sys.argv[4]))
+flat = lambda codes: torch.cat([plane.codes.flatten() for plane in codes.planes])
 model = load(sys.argv[2])
 data = Path(sys.argv[1]).read_bytes()
 result = {
-    "codes": model.read_codes(io.BytesIO(data)).codes.planes[0].codes,
+    "codes": flat(model.read_codes(io.BytesIO(data))),
     "samples": model.decompress(data).samples,
-    "encoded": model.encode(read_image(sys.argv[5]).samples[None]).planes[0].codes,
+    "encoded": flat(model.encode(read_image(sys.argv[5]).samples[None])),
 }
 torch.save(result, sys.argv[3])
 """

@@ -34,7 +34,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
-    for add in (_encode, _decode, _info, _verify, _models, _evaluate, _train, _demo):
+    for add in (_encode, _decode, _info, _truncate, _verify, _models, _evaluate, _train, _demo):
         add(verbs)
     return parser
 
@@ -49,7 +49,31 @@ def _encode(verbs: Verbs) -> None:
         metavar="PRIOR",
         help="static (fast) or learned (smaller files); the best the model has if left out",
     )
-    verb.add_argument("--quality", type=_quality, metavar="1-100", help="for models with continuous quality")
+    rate = verb.add_mutually_exclusive_group()
+    rate.add_argument("--quality", type=_quality, metavar="1-100", help="for models with continuous quality")
+    rate.add_argument(
+        "--target-size", type=_positive(int), metavar="BYTES", help="the finest picture in at most so many bytes"
+    )
+    rate.add_argument("--target-bpp", type=_positive(float), metavar="B", help="the same in bits a pixel")
+    rate.add_argument(
+        "--target-psnr", type=_positive(float), metavar="DB", help="the smallest file of so many decibels"
+    )
+    verb.add_argument(
+        "--roi",
+        metavar="MASK",
+        type=Path,
+        help="grey picture of the same size: white keeps the quality, black is coarser",
+    )
+    verb.add_argument(
+        "--effort",
+        type=_effort,
+        default=0,
+        metavar="N",
+        help="steps of refinement for each picture, 0 is fastest (%(default)s)",
+    )
+    verb.add_argument(
+        "--progressive", action="store_true", help="coarse planes first: the front of the file is a coarse picture"
+    )
     _add_common(verb)
 
 
@@ -66,6 +90,20 @@ def _info(verbs: Verbs) -> None:
     verb = _verb(verbs, "info", "Planes, sizes and sections of a .lmc file, without its model.")
     _add_file(verb)
     _add_json(verb)
+
+
+def _truncate(verbs: Verbs) -> None:
+    verb = _verb(
+        verbs,
+        "truncate",
+        "Cut the finest planes off a .lmc file: a smaller file and a coarser picture, without the model.",
+    )
+    _add_file(verb)
+    verb.add_argument("target", metavar="OUT", help="file, or - for stdout")
+    verb.add_argument(
+        "--planes", type=_positive(int), metavar="N", required=True, help="how many to keep; see `codec info`"
+    )
+    _add_force(verb)
 
 
 def _verify(verbs: Verbs) -> None:
@@ -91,14 +129,21 @@ def _evaluate(verbs: Verbs) -> None:
         "--baselines",
         default="jpeg,webp,avif",
         metavar="NAMES",
-        help="classical codecs, each at the first model's size (%(default)s); also avif444, jpeg2000, jxl",
+        help="classical codecs, each at the first model's size (%(default)s); also avif_slow, avif444, jpeg2000, jxl",
     )
     verb.add_argument(
         "--metrics", default="psnr,ms_ssim", metavar="NAMES", help="what to measure (%(default)s); also effnet, lpips"
     )
-    verb.add_argument("--curves", action="store_true", help="the classical codecs at many rates instead, with BD-rates")
+    verb.add_argument(
+        "--qualities", metavar="LIST", help="of models with continuous quality: 1 to 100, separated by commas"
+    )
+    verb.add_argument(
+        "--curves",
+        action="store_true",
+        help="classical codecs and models with continuous quality at many rates instead, with BD-rates",
+    )
     verb.add_argument("--plot", metavar="FILE", type=Path, help="draw the curves, as .png or .svg; implies --curves")
-    verb.add_argument("--published", metavar="FILE", type=Path, help="JSON of published curves for the plot")
+    verb.add_argument("--published", metavar="FILE", type=Path, help="JSON of published curves to compare and draw")
     verb.add_argument("--json", metavar="FILE", type=Path, help="write every row as JSON")
     _add_device(verb)
     _add_force(verb)
@@ -168,3 +213,26 @@ def _quality(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100:
         raise ArgumentTypeError(f"expected 1 to 100, got {text}")
     return int(text)
+
+
+def _effort(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"expected 0 or more, got {text}")
+    return int(text)
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """A type for numbers greater than 0."""
+
+    def check(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind(0)
+        if not 0 < value < float("inf"):
+            raise ArgumentTypeError(
+                f"expected {'an integer' if kind is int else 'a number'} greater than 0, got {text}"
+            )
+        return value
+
+    return check

@@ -15,8 +15,8 @@ SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
 
 def run(target: Path, *, device: str) -> None:
     """Write `.lmc` files, decoded pictures and a comparison to a folder; print the table."""
-    from codec.cli.measure import code_with_baselines, code_with_model, format_table, parse_baselines
-    from codec.evaluation import measure, side_by_side, summarise
+    from codec.cli.measure import code_with_baselines, format_table, parse_baselines
+    from codec.evaluation import code_with_model, measure, side_by_side, summarise
     from codec.media import read_image, write_image
 
     pictures = sorted(SAMPLES.glob("*.png"))

@@ -1,11 +1,11 @@
-"""Measure codecs on pictures: a model through its real file, a classical codec at no fewer bytes; lay out the results."""
+"""What the verbs that measure share: lists of names and qualities, classical codecs at a size, the layout of results."""
 
-import time
 from collections.abc import Iterator, Sequence
 
 from codec.errors import UsageError
 from codec.evaluation import (
     BASELINES,
+    USUAL_RATES,
     Baseline,
     CodecSummary,
     CodedImage,
@@ -13,8 +13,6 @@ from codec.evaluation import (
     RateCurve,
     RatePoint,
 )
-from codec.models import Codec
-from codec.models.base import PriorName
 from codec.types import Media
 
 SCORES = (("psnr_db", "PSNR dB", 2), ("ms_ssim", "MS-SSIM", 4), ("effnet", "effnet", 4), ("lpips", "LPIPS", 4))
@@ -26,6 +24,14 @@ def split_names(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
+def parse_qualities(text: str) -> tuple[int, ...]:
+    """Qualities 1 to 100 from a comma-separated list, in rising order."""
+    parts = split_names(text)
+    if not parts or not all(part.isdecimal() and 1 <= int(part) <= 100 for part in parts):
+        raise UsageError(f"expected qualities 1 to 100 separated by commas, got {text!r}")
+    return tuple(sorted({int(part) for part in parts}))
+
+
 def parse_baselines(names: str) -> list[Baseline]:
     """Classical codecs from a comma-separated list, each of which is installed."""
     wanted = split_names(names)
@@ -35,15 +41,6 @@ def parse_baselines(names: str) -> list[Baseline]:
     for name in wanted:
         BASELINES[name].check_available()
     return [BASELINES[name] for name in wanted]
-
-
-def code_with_model(name: str, codec: Codec, media: Media, prior: PriorName | None = None) -> CodedImage:
-    """Encode to the bytes of a file, decode from them, with the wall time of each."""
-    begin = time.perf_counter()
-    data = codec.compress(media, prior=prior)
-    middle = time.perf_counter()
-    decoded = codec.decompress(data).samples
-    return CodedImage(name, None, data, decoded, middle - begin, time.perf_counter() - middle)
 
 
 def code_with_baselines(classical: Sequence[Baseline], media: Media, target_bytes: int) -> Iterator[CodedImage]:
@@ -65,33 +62,42 @@ def format_table(means: Sequence[CodecSummary]) -> str:
 
 
 def _format_curve(curve: RateCurve) -> str:
-    head = f"{curve.name:28} {'bpp':>7}{_score_titles(curve.points)}"
-    lines = (f"{'':28} {point.bits_per_pixel:7.3f}{_scores(point, curve.points)}" for point in curve.points)
+    head = f"{curve.name:20} {'quality':>7} {'bpp':>7}{_score_titles(curve.points)}"
+    lines = (
+        f"{'':20} {'-' if point.quality is None else point.quality:>7} {point.bits_per_pixel:7.3f}"
+        f"{_scores(point, curve.points)}"
+        for point in curve.points
+    )
     return "\n".join((head, *lines))
 
 
 def format_report(report: CurveReport) -> str:
-    """The curves, their BD-rates, then what models gain at equal rate and spend at equal quality."""
-    return "\n\n".join([*map(_format_curve, report.curves), _format_bd_rates(report), _format_gains(report)])
+    """The curves, their BD-rates, then what models of one rate gain at equal rate and spend at equal quality."""
+    parts = [*map(_format_curve, (*report.curves, *report.model_curves)), _format_bd_rates(report)]
+    return "\n\n".join([*parts, _format_gains(report)] if report.gains else parts)
 
 
 def _format_bd_rates(report: CurveReport) -> str:
-    lines = [f"{'BD-rate':18} {'against':10} {'PSNR':>9} {'MS-SSIM':>9}"]
+    width = max([18, *(len(row.test) for row in report.bd_rates)])
+    usual = f"{USUAL_RATES[0]:g} to {USUAL_RATES[1]:g} bpp"
+    lines = [f"{'':{width}} {'':10} {'all rates':>19} {usual:>19}"]
+    lines.append(f"{'BD-rate':{width}} {'against':10} {'PSNR':>9} {'MS-SSIM':>9} {'PSNR':>9} {'MS-SSIM':>9}")
     for row in report.bd_rates:
-        psnr, similarity = (_percent(value) for value in (row.bd_rate_psnr_percent, row.bd_rate_ms_ssim_percent))
-        lines.append(f"{row.test:18} {row.anchor:10} {psnr:>9} {similarity:>9}")
+        rates = row.bd_rate_psnr_percent, row.bd_rate_ms_ssim_percent, row.usual_psnr_percent, row.usual_ms_ssim_percent
+        lines.append(f"{row.test:{width}} {row.anchor:10}" + "".join(f" {_percent(value):>9}" for value in rates))
     return "\n".join(lines)
 
 
 def _format_gains(report: CurveReport) -> str:
-    width = max([18, *(len(name) for name, _ in report.models)])
+    models, curves = [row.model for row in report.gains], [row.curve for row in report.gains]
+    width, other = (max([least, *map(len, names)]) for least, names in ((18, models), (10, curves)))
     titles = f"{'at equal bits':>19} {'bits at equal':>19}"
-    lines = [f"{'':{width}} {'':10} {titles}"]
-    lines.append(f"{'model':{width}} {'against':10} {'PSNR':>9} {'MS-SSIM':>9} {'PSNR':>9} {'MS-SSIM':>9}")
+    lines = [f"{'':{width}} {'':{other}} {titles}"]
+    lines.append(f"{'model':{width}} {'against':{other}} {'PSNR':>9} {'MS-SSIM':>9} {'PSNR':>9} {'MS-SSIM':>9}")
     for row in report.gains:
         gains = (_decibels(value) for value in (row.psnr_gain_db, row.ms_ssim_gain_db))
         bits = (_percent(value) for value in (row.rate_psnr_percent, row.rate_ms_ssim_percent))
-        lines.append(f"{row.model:{width}} {row.curve:10}" + "".join(f" {value:>9}" for value in (*gains, *bits)))
+        lines.append(f"{row.model:{width}} {row.curve:{other}}" + "".join(f" {value:>9}" for value in (*gains, *bits)))
     return "\n".join(lines)
 
 

@@ -82,6 +82,16 @@ class FrozenTables:
         return values.astype(np.int32)
 
     @cached_property
+    def rises(self) -> NDArray[np.float64]:
+        """`(T, 64)`: bits that k + 1 costs more than k, for k = 0 … 63; 0 beyond the support."""
+        steps, entries = np.arange(65), self.supports[:, 1:2]
+        places = steps - self.offsets[:, None]
+        inside = (places >= 0) & (places < entries)
+        found = self.frequencies[self.starts[:, None] + np.where(inside, places, 0)].astype(np.float64)
+        rises = -np.diff(np.log2(found), axis=1)
+        return np.where(inside[:, 1:] & inside[:, :-1], np.maximum(rises, 0), 0)
+
+    @cached_property
     def bucket_bits(self) -> int:
         """Each table's slots are cut into 2^bucket_bits buckets, about one per symbol and never few."""
         wanted = max(_BUCKET_BITS, int(self.sizes.max()).bit_length(), self.precision - 8)

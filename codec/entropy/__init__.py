@@ -1,6 +1,8 @@
 """Codes to probabilities: differentiable bits for training, integer tables for coding."""
 
 from codec.entropy.base import FIXED_POINT, EntropyModel, Frequencies, Known, Layout, Numbering, Rows, Step
+from codec.entropy.classic import MeanScaleHyperprior, ScaleHyperprior
+from codec.entropy.contexts import ChannelContext, Context, ContextChoice, NeighbourContext, Place, Seen
 from codec.entropy.driver import (
     CodedStreams,
     CodeLength,
@@ -17,40 +19,76 @@ from codec.entropy.driver import (
     walk,
 )
 from codec.entropy.exact import IntegerNetwork
+from codec.entropy.factorised import ChannelTables, FactorisedLatentPrior
 from codec.entropy.gaussian import FactorisedDensity, gaussian_bits, lower_bound
 from codec.entropy.hyperprior import TwoSliceHyperprior
+from codec.entropy.latent import CodedLatent, GroupedLatentPrior
 from codec.entropy.lattice import LatticeTokenPrior
 from codec.entropy.layers import LEAKY_SLOPE, SummedEmbedding, leaky_sequential
+from codec.entropy.levels import FINEST, LevelTable
+from codec.entropy.likelihood import GaussianLikelihood, Likelihood
+from codec.entropy.mixture import MixtureLikelihood
+from codec.entropy.multi_codebook import MultiCodebookPrior
+from codec.entropy.multi_reference import (
+    ChannelAttentionContext,
+    GlobalInterContext,
+    GlobalIntraContext,
+    WindowContext,
+)
 from codec.entropy.neighbour import NeighbourTokenPrior
 from codec.entropy.residual_time import ResidualTimePrior
+from codec.entropy.reweighting import ReweightedContext
 from codec.entropy.static import StaticTokenPrior
-from codec.entropy.tables import StoredTables, frequencies_from_logits, nearest_row, scale_tables
+from codec.entropy.tables import StoredTables, frequencies_from_logits, nearest_row, row_of_scale, scale_tables
 
 __all__ = [
+    "FINEST",
     "FIXED_POINT",
     "LEAKY_SLOPE",
+    "ChannelAttentionContext",
+    "ChannelContext",
+    "ChannelTables",
     "CodeLength",
+    "CodedLatent",
     "CodedStreams",
+    "Context",
+    "ContextChoice",
     "EntropyModel",
     "FactorisedDensity",
+    "FactorisedLatentPrior",
     "Frequencies",
+    "GaussianLikelihood",
     "GivenCodes",
+    "GlobalInterContext",
+    "GlobalIntraContext",
+    "GroupedLatentPrior",
     "IntegerNetwork",
     "Known",
     "LatticeTokenPrior",
     "Layout",
+    "LevelTable",
+    "Likelihood",
+    "MeanScaleHyperprior",
+    "MixtureLikelihood",
+    "MultiCodebookPrior",
+    "NeighbourContext",
     "NeighbourTokenPrior",
     "Numbering",
+    "Place",
     "ResidualTimePrior",
+    "ReweightedContext",
     "RoundedLatent",
     "Rows",
     "Sampler",
+    "ScaleHyperprior",
+    "Seen",
     "StaticTokenPrior",
     "Step",
     "StoredTables",
     "StreamWriter",
     "SummedEmbedding",
     "TwoSliceHyperprior",
+    "WindowContext",
     "batch_bits",
     "decode_chunk",
     "encode_chunk",
@@ -61,6 +99,7 @@ __all__ = [
     "lower_bound",
     "nearest_row",
     "percent_more",
+    "row_of_scale",
     "scale_tables",
     "source_of",
     "walk",

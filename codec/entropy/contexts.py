@@ -69,6 +69,9 @@ class Context(nn.Module):
     def convert(self, seen: Seen) -> None:
         """Make the integer part from what was trained, calibrated on what is seen in integers."""
 
+    def thaw(self) -> None:
+        """Make the float part from the integer one, as a checkpoint holds only that."""
+
 
 class ContextChoice(Protocol):
     """An entry of a config: which context, with which parameters."""
@@ -145,6 +148,10 @@ class Neighbours(Context):
     def convert(self, seen: Seen) -> None:
         """One layer."""
         self.twin.convert(self.network, self._inputs(seen).to(next(self.network.parameters()).device))
+
+    def thaw(self) -> None:
+        """One layer."""
+        self.twin.restore(self.network)
 
     def _inputs(self, seen: Seen) -> Tensor:
         values = seen.own if self._own else seen.before[:, seen.before.shape[1] - self._seen :]

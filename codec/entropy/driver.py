@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codec.coding import Decoder, Encoder
-from codec.entropy.base import FIXED_POINT, EntropyModel, Frequencies, Known, Layout, Step
+from codec.entropy.base import FIXED_POINT, EntropyModel, Frequencies, Known, Layout, Rows, Step
 from codec.errors import BitstreamError
 
 
@@ -78,15 +78,26 @@ class RoundedLatent:
 
     Args:
         planes: flat float64 values of each plane; those of a plane without means are rounded as they are.
+        price: how much nearer, in steps, the integer farther from the mean must be for each bit that it costs more; 0 takes
+            the nearest.
     """
 
-    def __init__(self, planes: Sequence[NDArray[np.float64]]) -> None:
-        self._planes = planes
+    def __init__(self, planes: Sequence[NDArray[np.float64]], price: float = 0.0) -> None:
+        self._planes, self._price = planes, price
 
     def symbols(self, step: Step) -> NDArray[np.int64]:
-        """round(y - mean)."""
-        means = 0.0 if step.means is None else step.means / FIXED_POINT
-        return np.rint(self._planes[step.plane][step.where] - means).astype(np.int64)
+        """round(y - mean), or its neighbour towards 0 where that is enough cheaper."""
+        if step.means is None:
+            return np.rint(self._planes[step.plane][step.where]).astype(np.int64)
+        residuals = self._planes[step.plane][step.where] - step.means / FIXED_POINT
+        if not self._price or not isinstance(step.tables, Rows):
+            return np.rint(residuals).astype(np.int64)
+        sizes = np.abs(residuals)
+        inner = sizes.astype(np.int64)
+        rises = step.tables.tables.rises
+        dearer = rises[step.tables.index, np.minimum(inner, rises.shape[1] - 1)]
+        inner += sizes - inner > 0.5 + self._price * dearer
+        return np.where(residuals < 0, -inner, inner)
 
 
 class CodedStreams:

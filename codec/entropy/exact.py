@@ -7,25 +7,28 @@ threads can matter.
 """
 
 import math
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.entropy.layers import LEAKY_NUMERATOR, LEAKY_SHIFT, LEAKY_SLOPE, SummedEmbedding, sum_vectors
+from codec.entropy.layers import SummedEmbedding, sum_vectors
 
 LIMIT = (1 << 15) - 1  # of weights and activations
 BORDER_LIMIT = (1 << 20) - 1  # of a network's inputs and outputs: 4096 to either side in 1/256
 SMALL = (torch.int8, torch.uint8, torch.int16)  # inputs of these types need no clamp
 EXACT = 1 << 53
+SLOPE_BITS = 20  # of a leaky rectifier's fraction
+USUAL_WEIGHT_BITS = 16  # with which a restored network's weights are of a sensible size
 HEADROOM = 2.0  # how far activations may exceed what calibration saw, before they are clamped
 
 Weighted = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | SummedEmbedding
 
 
 class IntegerNetwork(nn.Module):
-    """Twin of an `nn.Sequential` of layers with weights, `ReLU` and `LeakyReLU(LEAKY_SLOPE)`; it computes on the CPU.
+    """Twin of an `nn.Sequential` of layers with weights, `ReLU` and `LeakyReLU`; it computes on the CPU.
 
     Inputs and outputs are integers that stand for multiples of `2^-input_bits` and `2^-output_bits`, at most
     `BORDER_LIMIT` (farther ones are clamped); before an embedding the inputs are symbols. Built from the architecture
@@ -68,6 +71,20 @@ class IntegerNetwork(nn.Module):
                 bits, limit = wanted, LIMIT
 
     @torch.no_grad()
+    def restore(self, network: nn.Sequential) -> None:
+        """Give a float network of the same architecture weights with which it does what the integers do, but for rounding.
+
+        How a layer's scale was split between its weights and the next layer's is not kept, nor does it matter: rectifiers
+        scale along.
+        """
+        bits = self.input_bits
+        for i in self._weighted:
+            twin = cast(IntegerLayer, self.layers[i])
+            wanted = self.output_bits if i == self._weighted[-1] else bits + USUAL_WEIGHT_BITS - int(twin.shift)
+            twin.give(cast(Weighted, network[i]), bits, wanted)
+            bits = wanted
+
+    @torch.no_grad()
     def forward(self, values: Tensor) -> Tensor:
         """Integers of any dtype to int64, shaped as by the float network."""
         signal = values.cpu()
@@ -104,6 +121,7 @@ class IntegerLayer(nn.Module):
         self.register_buffer("shift", torch.zeros((), dtype=torch.int64))
         if isinstance(layer, SummedEmbedding):
             self.register_buffer("offsets", layer.offsets.clone(), persistent=False)
+        self._doubles: tuple[Tensor, Tensor, int] | None = None  # weight, bias and shift as the sums need them
 
     def take(self, layer: Weighted, input_bits: int, output_bits: int, limit: int) -> None:
         """Round the weights of `layer` to 16 bits; its inputs are integers up to `limit` with `input_bits`."""
@@ -113,11 +131,27 @@ class IntegerLayer(nn.Module):
         if not isinstance(layer, SummedEmbedding) and layer.bias is not None:
             self.bias.copy_(torch.round(layer.bias.double() * 2.0**sum_bits))
         self.shift.fill_(sum_bits - output_bits)
+        self._doubles = None
         self._check(len(layer.sizes) if isinstance(layer, SummedEmbedding) else limit)
+
+    def give(self, layer: Weighted, input_bits: int, output_bits: int) -> None:
+        """Set the weights of `layer` to what these stand for between inputs and outputs with so many fractional bits."""
+        inputs = 0 if isinstance(layer, SummedEmbedding) else input_bits
+        weight_bits = int(self.shift) + output_bits - inputs
+        layer.weight.copy_(self.weight.double() * 2.0**-weight_bits)
+        if not isinstance(layer, SummedEmbedding) and layer.bias is not None:
+            layer.bias.copy_(self.bias.double() * 2.0 ** -(weight_bits + inputs))
 
     def forward(self, signal: Tensor) -> Tensor:
         """Integer-valued float64, or int64 symbols of an embedding, to integer-valued float64."""
-        return divide(self._sum(signal, self.weight.cpu().double(), self.bias.cpu().double()), int(self.shift))
+        if self._doubles is None:
+            self._doubles = self.weight.cpu().double(), self.bias.cpu().double(), int(self.shift)
+        weight, bias, shift = self._doubles
+        return divide(self._sum(signal, weight, bias), shift)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        super()._load_from_state_dict(*arguments)
+        self._doubles = None
 
     def _sum(self, signal: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         match self.kind:
@@ -125,11 +159,20 @@ class IntegerLayer(nn.Module):
                 return sum_vectors(signal, weight, self.offsets.cpu())
             case "Linear":
                 return F.linear(signal, weight, bias)
+            case "Conv2d" if self._is_depthwise(signal):
+                return _depthwise(signal, weight, bias)
             case "Conv2d":
                 return F.conv2d(signal, weight, bias, self._stride, self._padding, self._dilation, self._groups)
         return F.conv_transpose2d(
             signal, weight, bias, self._stride, self._padding, self._extra, self._groups, self._dilation
         )
+
+    def _is_depthwise(self, signal: Tensor) -> bool:
+        """Whether it is the plain kind with one kernel a channel, of odd side, that keeps the size."""
+        channels, inputs, *sides = self.weight.shape
+        same = sides[0] == sides[1] and self._padding == (sides[0] // 2,) * 2 and sides[0] % 2 == 1
+        plain = self._stride == (1, 1) and self._dilation == (1, 1) and inputs == 1 and self._groups == channels
+        return plain and same and signal.numel() > 0
 
     def _check(self, limit: int) -> None:
         """Refuse weights with which a sum over inputs up to `limit`, and the half added to round it, could reach 2^53."""
@@ -144,11 +187,29 @@ class IntegerLayer(nn.Module):
 
 
 class IntegerLeakyReLU(nn.Module):
-    """Twin of `LeakyReLU(LEAKY_SLOPE)`: a multiplication and a shift, rounded down."""
+    """Twin of `LeakyReLU`: a multiplication and a shift, rounded down; `LEAKY_SLOPE` is such a fraction, others come near.
+
+    Args:
+        slope: below zero, in [0, 1].
+    """
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self._numerator = round(slope * 2.0**SLOPE_BITS)
 
     def forward(self, signal: Tensor) -> Tensor:
         """Any shape."""
-        return torch.where(signal < 0, torch.floor(signal * LEAKY_NUMERATOR * 2.0**-LEAKY_SHIFT), signal)
+        return torch.where(signal < 0, torch.floor(signal * self._numerator * 2.0**-SLOPE_BITS), signal)
+
+
+def _depthwise(signal: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Plain depthwise convolution; torch's own takes twenty times as long in float64."""
+    from codec.entropy.kernels import depthwise
+
+    padded = F.pad(signal, (weight.shape[-1] // 2,) * 4).contiguous()
+    sums = np.empty(signal.shape)
+    depthwise(padded.numpy(), weight[:, 0].contiguous().numpy(), bias.numpy(), sums)
+    return torch.from_numpy(sums)
 
 
 def divide(values: Tensor, shift: int) -> Tensor:
@@ -157,15 +218,15 @@ def divide(values: Tensor, shift: int) -> Tensor:
 
 
 def _twin(layer: nn.Module) -> nn.Module:
-    if isinstance(layer, nn.LeakyReLU) and layer.negative_slope == LEAKY_SLOPE:
-        return IntegerLeakyReLU()
+    if isinstance(layer, nn.LeakyReLU) and 0 <= layer.negative_slope <= 1:
+        return IntegerLeakyReLU(layer.negative_slope)
     if isinstance(layer, nn.ReLU):
         return nn.ReLU()
     if isinstance(layer, Weighted) and getattr(layer, "padding_mode", "zeros") == "zeros":
         return IntegerLayer(layer)
     raise ValueError(
         f"{layer} has no integer twin; use Conv2d or ConvTranspose2d with zero padding, Linear, SummedEmbedding, "
-        f"ReLU or LeakyReLU({LEAKY_SLOPE})"
+        "ReLU or LeakyReLU with a slope in [0, 1]"
     )
 
 

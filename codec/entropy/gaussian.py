@@ -1,4 +1,4 @@
-"""Differentiable code lengths of latents under a Gaussian and under a learned density, and the bound that keeps gradients alive.
+"""Differentiable code lengths of latents under a Gaussian and under a learned density.
 
 Ballé, Minnen, Singh, Hwang, Johnston 2018, "Variational image compression with a scale hyperprior", arXiv:1802.01436.
 """
@@ -9,26 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codec.nn import lower_bound
+
 LEAST_MASS = 1e-9
+FARTHEST, BISECTIONS = 2.0**14, 32  # where quantiles are looked for, and how often the range is halved
 _WIDTHS = (1, 3, 3, 3, 3, 1)
-
-
-class _LowerBound(torch.autograd.Function):
-    """max(values, bound), whose gradient still passes where a step would raise a value that is below the bound."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, values: Tensor, bound: float) -> Tensor:
-        ctx.below = values < bound  # type: ignore[attr-defined]
-        return values.clamp_min(bound)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient * (~ctx.below | (gradient < 0)), None  # type: ignore[attr-defined]
-
-
-def lower_bound(values: Tensor, bound: float) -> Tensor:
-    """max(values, bound); unlike a plain clamp it lets values that are below come back."""
-    return _LowerBound.apply(values, bound)
 
 
 def gaussian_bits(residual: Tensor, log2_scale: Tensor) -> Tensor:
@@ -59,13 +44,29 @@ class FactorisedDensity(nn.Module):
     def mass(self, values: Tensor) -> Tensor:
         """Probability of the unit interval around `(channels, n)` values."""
         upper, lower = self._logits(values + 0.5), self._logits(values - 0.5)
-        sign = -torch.sign(upper + lower).detach()  # both in the tail where sigmoids are precise
+        sign = 1 - 2 * (upper + lower > 0).to(values.dtype)  # both in the tail where sigmoids are precise
         return (torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs()
 
     def bits(self, z: Tensor) -> Tensor:
         """-log2 of the mass around each of `(B, channels, *grid)`, summed."""
-        mass = self.mass(z.transpose(0, 1).flatten(1))
-        return -torch.log2(lower_bound(mass, LEAST_MASS)).sum()
+        return self.lengths(z).sum()
+
+    def lengths(self, z: Tensor) -> Tensor:
+        """-log2 of the mass around each of `(B, channels, *grid)`, of the same shape."""
+        rows = z.transpose(0, 1)
+        mass = self.mass(rows.flatten(1)).unflatten(1, rows.shape[1:])
+        return -torch.log2(lower_bound(mass, LEAST_MASS)).transpose(0, 1)
+
+    @torch.no_grad()
+    def quantiles(self, share: float) -> Tensor:
+        """`(channels,)` values below which this share of each distribution lies, by bisection."""
+        low = self.biases[0].new_full((len(self.biases[0]), 1), -FARTHEST)
+        high = -low
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            below = torch.sigmoid(self._logits(middle)) < share
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return high[:, 0]
 
     def _logits(self, values: Tensor) -> Tensor:
         signal = values[:, None]

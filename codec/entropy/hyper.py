@@ -72,6 +72,11 @@ class HyperPath(nn.Module):
         self.twin.convert(self.synthesis, self._normalised(latents, gains).to(self.table.values.device))
         return latents
 
+    def thaw(self) -> None:
+        """Make the float synthesis and table from the integers."""
+        self.table.thaw()
+        self.twin.restore(self.synthesis)
+
     def step(self, plane: int, gains: NDArray[np.int64]) -> Step:
         """How z is coded at gain indices `(h, w)`."""
         _, means, log2_scales = self._exact_scales(gains[None])[0]

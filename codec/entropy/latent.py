@@ -27,12 +27,13 @@ from codec.entropy.exact import IntegerNetwork
 from codec.entropy.hyper import REDUCTION, HyperPath
 from codec.entropy.layers import leaky_sequential
 from codec.entropy.levels import FINEST, LevelTable, clip_gain, level_inputs, scaled
-from codec.entropy.likelihood import GaussianLikelihood
+from codec.entropy.likelihood import GaussianLikelihood, Likelihood
 from codec.entropy.tables import LOGIT_BITS, StoredTables
 from codec.nn import level_features
 
 OFFSETS, HYPER, FIRST_GROUP = 0, 1, 2  # planes
-_OFFSET_REACH = 64
+OFFSET_UNIT = 32  # gain indices that one unit of an offset is worth
+_OFFSET_REACH = 32
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class CodedLatent:
 class GroupedLatentPrior(nn.Module):
     """Planes: gain offsets, hyper-latent, then the groups of the latent; from the first group on they may be missing.
 
-    A position's gain index is that of the layout plus its offset. Groups hold `y = n 2^A`, n the normalised latent and A the
+    A position's gain index is that of the layout plus 32 times its offset. Groups hold `y = n 2^A`, n the normalised latent and A the
     channel's log2 amplitude at that gain; a missing group decodes to its means.
 
     Args:
@@ -59,6 +60,7 @@ class GroupedLatentPrior(nn.Module):
         groups: sizes of the groups, the most important first.
         checkerboard: two passes a group, even positions first.
         contexts: what passes see beside the hyper features.
+        likelihood: of the groups; Gaussian by default.
         hyper_channels: of the hyper-latent.
         hyper_width: hidden channels of its networks.
         features: channels that they give to the passes.
@@ -73,6 +75,7 @@ class GroupedLatentPrior(nn.Module):
         groups: Sequence[int],
         checkerboard: bool = False,
         contexts: Sequence[ContextChoice] = (),
+        likelihood: Likelihood | None = None,
         hyper_channels: int = 48,
         hyper_width: int = 96,
         features: int = 96,
@@ -89,11 +92,17 @@ class GroupedLatentPrior(nn.Module):
         self.hyper = HyperPath(
             channels, hyper_channels=hyper_channels, width=hyper_width, features=features, knots=knots
         )
-        self.likelihood = GaussianLikelihood()
+        self.likelihood = GaussianLikelihood() if likelihood is None else likelihood
         self.offset_tables = StoredTables(_offset_tables())
         self._phases = 2 if checkerboard else 1
         self.passes = nn.ModuleList(
-            GroupPass(Place(features, self.groups[:s], size, phase), contexts, width, knots, self.likelihood.parameters)
+            GroupPass(
+                Place(features, self.groups[:s], size, phase),
+                contexts,
+                width,
+                knots,
+                self.likelihood.parameters_per_channel,
+            )
             for s, size in enumerate(groups)
             for phase in range(self._phases)
         )
@@ -124,7 +133,7 @@ class GroupedLatentPrior(nn.Module):
         """
         layout = self.layout(n.shape[-2:], gain)
         offsets = torch.zeros(layout.grids[OFFSETS], dtype=torch.int64) if offsets is None else offsets.cpu()
-        gains = self._finer(clip_gain(gain + offsets.numpy())[None], layout.grids[FIRST_GROUP][1:])
+        gains = self._finer(_gains(offsets.numpy(), gain)[None], layout.grids[FIRST_GROUP][1:])
         amplitude = torch.from_numpy(self._exact_amplitude(gains)).double() / FIXED_POINT
         y = n.double().cpu() * torch.exp2(amplitude)
         levels = torch.from_numpy(gains)[:, None].float() / FINEST
@@ -135,12 +144,18 @@ class GroupedLatentPrior(nn.Module):
         """Normalised latents float32 `(channels, rows, columns)` of what has been coded."""
         rows, columns = layout.grids[FIRST_GROUP][1:]
         values = np.concatenate(known.latents[FIRST_GROUP:]).reshape(self.channels, rows, columns)
-        amplitude = self._exact_amplitude(self.gains(layout, known)[None])[0]
+        gains = self.gains(layout, known)
+        alike = gains.size > 0 and bool(np.all(gains == gains[0, 0]))
+        amplitude = self._exact_amplitude(gains[None, :1, :1] if alike else gains[None])[0]
         return torch.from_numpy(values * np.exp2(-amplitude / FIXED_POINT) / FIXED_POINT).float()
+
+    def levels(self, layout: Layout, known: Known) -> Tensor:
+        """Level of each position of the latent, float32 `(rows, columns)` in [0, 1]."""
+        return torch.from_numpy(self.gains(layout, known)).float() / FINEST
 
     def gains(self, layout: Layout, known: Known) -> NDArray[np.int64]:
         """Gain index of each position of the latent `(rows, columns)`."""
-        coarse = clip_gain(layout.gain + known.codes[OFFSETS].reshape(layout.grids[OFFSETS]))
+        coarse = _gains(known.codes[OFFSETS].reshape(layout.grids[OFFSETS]), layout.gain)
         return self._finer(coarse[None], layout.grids[FIRST_GROUP][1:])[0]
 
     def bits(self, planes: Sequence[Tensor]) -> Tensor:
@@ -180,7 +195,7 @@ class GroupedLatentPrior(nn.Module):
     def freeze(self, planes: Sequence[Tensor]) -> float:
         """Make integers from the float networks; returns their cost on continuous planes `(B, *grid)` in percent.
 
-        Offsets are gain indices here, so that the batch can hold many qualities.
+        Offsets count from gain index 0 here, so that the batch can hold many qualities.
         """
         self.amplitudes.freeze()
         coarse = _rounded_gains(planes[OFFSETS])
@@ -203,6 +218,18 @@ class GroupedLatentPrior(nn.Module):
         beside = self.offset_tables.tables.bits(np.zeros_like(offsets), offsets).sum()
         return percent_more(float(batch_bits(self, planes)) - float(beside), float(expected))
 
+    def float_twins(self) -> frozenset[str]:
+        """All floats but those of the hyper-latent's analysis, which has no integers."""
+        floats = (name for name, tensor in self.state_dict().items() if tensor.is_floating_point())
+        return frozenset(name for name in floats if not name.startswith("hyper.analysis."))
+
+    def thaw(self) -> None:
+        """Make the float networks from the integers, for encoders that refine and for more training."""
+        self.amplitudes.thaw()
+        self.hyper.thaw()
+        for module in self.passes:
+            cast(GroupPass, module).thaw()
+
     def steps(self, layout: Layout, known: Known) -> Iterator[Step]:
         """Offsets, z, then group by group, pass by pass."""
         if not all(layout.sizes):
@@ -210,7 +237,7 @@ class GroupedLatentPrior(nn.Module):
         coarse_grid, grid = layout.grids[OFFSETS], cast(tuple[int, int], layout.grids[FIRST_GROUP][1:])
         everywhere = np.arange(layout.sizes[OFFSETS])
         yield Step(OFFSETS, everywhere, Rows(np.zeros_like(everywhere), self.offset_tables.tables))
-        coarse = clip_gain(layout.gain + known.codes[OFFSETS].reshape(coarse_grid))
+        coarse = _gains(known.codes[OFFSETS].reshape(coarse_grid), layout.gain)
         yield self.hyper.step(HYPER, coarse)
         features = self.hyper.exact_features(known.latents[HYPER], coarse[None], grid)
         exact = ExactPasses(self, features, self._finer(coarse[None], grid))
@@ -284,6 +311,12 @@ class GroupPass(nn.Module):
             cast(Context, context).convert(seen)
         self.twin.convert(self.network, self._inputs(seen, hats, index).to(device))
 
+    def thaw(self) -> None:
+        """Make the float part from the integer one."""
+        for context in self.contexts:
+            cast(Context, context).thaw()
+        self.twin.restore(self.network)
+
     def _inputs(self, seen: Seen, hats: Tensor, index: Tensor) -> Tensor:
         found = [seen.features, hats, *(cast(Context, context).exact(seen) for context in self.contexts)]
         return torch.cat([_rows(planes)[:, index] for planes in found], 2).flatten(0, 1)
@@ -294,7 +327,7 @@ class Work:
     """One pass of the exact path.
 
     Attributes:
-        amplitude: int64 `(B, n, own)` in 1/256, at the positions that the pass codes.
+        amplitude: int64 in 1/256, at the positions that the pass codes: `(B, n, own)`, or `(B, 1, own)` if they are alike.
     """
 
     module: GroupPass
@@ -306,7 +339,7 @@ class Work:
     def parameters(self) -> NDArray[np.int64]:
         """Integer parameters `(B, n, …)`."""
         flat = self.module.exact(self.seen, self.hats, self.index).numpy()
-        return flat.reshape(*self.amplitude.shape[:2], flat.shape[-1])
+        return flat.reshape(len(self.amplitude), len(self.index), flat.shape[-1])
 
 
 class ExactPasses:
@@ -323,7 +356,10 @@ class ExactPasses:
         batch, height, width = gains.shape
         hats = level_inputs(gains.ravel(), prior.knots).reshape(batch, height, width, -1)
         self._hats = torch.from_numpy(np.ascontiguousarray(hats.transpose(0, 3, 1, 2)))
-        self._amplitude = prior._exact_amplitude(gains).reshape(batch, prior.channels, -1)
+        self._alike = bool(np.all(gains == gains[:, :1, :1]))
+        self._amplitude = prior._exact_amplitude(gains[:, :1, :1] if self._alike else gains).reshape(
+            batch, prior.channels, -1
+        )
         self._schedule = prior._schedule(height, width, torch.device("cpu"))
         self._values = torch.zeros(batch, prior.channels, height, width, dtype=torch.int64)
         self._starts = [0, *accumulate(prior.groups)]
@@ -333,7 +369,8 @@ class ExactPasses:
         start, stop = self._starts[s : s + 2]
         index, known = self._schedule[phase]
         seen = Seen(self._features, self._values[:, :start], self._values[:, start:stop], known)
-        amplitude = self._amplitude[:, start:stop][:, :, index.numpy()].transpose(0, 2, 1)
+        amplitude = self._amplitude[:, start:stop].transpose(0, 2, 1)
+        amplitude = amplitude if self._alike else amplitude[:, index.numpy()]
         self._now = start, stop
         return Work(self._prior._pass(s, phase), seen, self._hats, index, amplitude)
 
@@ -354,12 +391,17 @@ def _planes(rows: Tensor, height: int, width: int) -> Tensor:
     return rows.transpose(1, 2).unflatten(2, (height, width))
 
 
+def _gains(offsets: NDArray[np.int64], gain: int) -> NDArray[np.int64]:
+    """Gain index of each position of the hyper-latent."""
+    return clip_gain(gain + OFFSET_UNIT * offsets)
+
+
 def _rounded_gains(offsets: Tensor) -> NDArray[np.int64]:
-    return clip_gain(np.rint(offsets.double().cpu().numpy()).astype(np.int64))
+    return _gains(np.rint(offsets.double().cpu().numpy()).astype(np.int64), 0)
 
 
 def _offset_tables() -> FrozenTables:
     """One table in which nearly every offset is 0."""
     distance = np.abs(np.arange(-_OFFSET_REACH, _OFFSET_REACH + 1))
-    masses = np.where(distance == 0, 0.999, 0.0005 / _OFFSET_REACH)
+    masses = np.where(distance == 0, 0.99, 0.0015 * 0.85**distance)
     return tables_from_pmfs([np.append(masses, 1e-5)], [-_OFFSET_REACH], has_escape=True)

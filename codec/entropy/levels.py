@@ -49,8 +49,15 @@ class LevelTable(nn.Module):
         """Round to integers."""
         self.integers.copy_((self.values * FIXED_POINT).round().clamp(-_LARGEST, _LARGEST))
 
+    @torch.no_grad()
+    def thaw(self) -> None:
+        """Make the float values from the integers."""
+        self.values.copy_(self.integers / FIXED_POINT)
+
     def exact(self, gains: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Gain indices `(n,)` to integers `(n, C)` in 1/256."""
+        """Gain indices `(n,)` to integers `(n, C)` in 1/256; one row stands for all where the gain is the same everywhere."""
+        if gains.size > 1 and np.all(gains == gains.flat[0]):
+            return np.broadcast_to(self.exact(gains[:1]), (gains.size, self.integers.shape[1]))
         integers = self.integers.cpu().numpy().astype(np.int64)
         place = gains * (len(integers) - 1)
         knot, part = np.minimum(place // FINEST, len(integers) - 2), place

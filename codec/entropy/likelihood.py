@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,6 +23,29 @@ class Quantised:
 
     values: Tensor
     bits: Tensor
+
+
+class Likelihood(Protocol):
+    """How a prior quantises and codes its groups; a module.
+
+    Attributes:
+        parameters_per_channel: how many the networks give it.
+    """
+
+    parameters_per_channel: int
+
+    def __call__(self, y: Tensor, parameters: Tensor, amplitude: Tensor, price: float | None) -> Quantised:
+        """Floats: y `(…, g)`, parameters `(…, parameters_per_channel g)`, log2 amplitudes `(…, g)`."""
+
+    def steps(
+        self, plane: int, where: NDArray[np.int64], parameters: NDArray[np.int64], amplitude: NDArray[np.int64]
+    ) -> Iterator[Step]:
+        """Integers in 1/256, of positions `(n, g)`."""
+
+    def exact(
+        self, parameters: NDArray[np.int64], amplitude: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Means in 1/256 of a step `(…, g)`, and what chooses or makes the tables."""
 
 
 def quantise_gaussian(y: Tensor, mean: Tensor, log2_scale: Tensor, price: float | None) -> Quantised:
@@ -57,7 +81,7 @@ def _priced(residual: Tensor, log2_scale: Tensor, price: float) -> Tensor:
 class GaussianLikelihood(nn.Module):
     """Two parameters a channel, mean and log2 scale relative to the amplitude; 64 frozen tables."""
 
-    parameters = 2
+    parameters_per_channel = 2
 
     def __init__(self) -> None:
         super().__init__()

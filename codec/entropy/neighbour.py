@@ -154,16 +154,17 @@ class NeighbourTokenPrior(nn.Module):
         )
 
 
-def floored_bits(logits: Tensor, symbols: Tensor) -> Tensor:
-    """-log2 of softmax as integer frequencies will have it: each of the A symbols keeps at least 2^-PRECISION.
+def floored_bits(logits: Tensor, symbols: Tensor, precision: int = PRECISION) -> Tensor:
+    """-log2 of softmax as integer frequencies will have it: each of the A symbols keeps at least 2^-precision.
 
     Args:
         logits: `(B, A, *grid)` in nats.
         symbols: int64 `(B, *grid)`.
+        precision: bits.
     """
-    left = math.log1p(-logits.shape[1] * 2.0**-PRECISION)
+    left = math.log1p(-logits.shape[1] * 2.0**-precision)
     nats = F.cross_entropy(logits, symbols, reduction="none") - left
-    floor = torch.full_like(nats, -PRECISION * math.log(2))
+    floor = torch.full_like(nats, -precision * math.log(2))
     return -torch.logaddexp(-nats, floor) / math.log(2)
 
 

@@ -1,5 +1,6 @@
 """Integer tables from integer networks: frequencies from logits, and the row of a Gaussian from a logarithmic scale."""
 
+import math
 from functools import cache, cached_property
 
 import numpy as np
@@ -14,6 +15,7 @@ EXPONENTIAL_ENTRIES = 1 << 12  # beyond 16 nats below the largest logit a symbol
 _DECAY = 18_374_827_034_086_858_296  # 2^64 exp(-1/256), rounded down
 
 SCALE_ROWS = 64
+SIGMA_BITS = 10  # scales that are not logarithmic come in 1/1024
 SCALE_FIRST, SCALE_STEP = -815, 45  # log2 of the scale in 1/256: 0.110, then steps of 2^(45/256), up to 237
 
 
@@ -48,6 +50,25 @@ def frequencies_from_logits(logits: NDArray[np.int64], precision: int) -> NDArra
 def nearest_row(log_scales: NDArray[np.int64]) -> NDArray[np.int64]:
     """Integer log2 of scales in 1/256 to the row of `scale_tables` nearest in the logarithm."""
     return np.clip((log_scales - SCALE_FIRST + SCALE_STEP // 2) // SCALE_STEP, 0, SCALE_ROWS - 1)
+
+
+def row_of_scale(scales: NDArray[np.int64]) -> NDArray[np.int64]:
+    """As `nearest_row`, of scales themselves, integers in 2^-SIGMA_BITS: by integer borders between the rows."""
+    return np.searchsorted(_row_borders(), scales, side="right")
+
+
+@cache
+def _row_borders() -> NDArray[np.int64]:
+    """`(63,)`: the least scale in 2^-SIGMA_BITS that belongs to each row after the first, by integer roots alone."""
+    exponents = (512 * SIGMA_BITS + 2 * SCALE_FIRST + SCALE_STEP * (2 * row - 1) for row in range(1, SCALE_ROWS))
+    return np.array([1 + _root512(1 << exponent) for exponent in exponents], np.int64)
+
+
+def _root512(value: int) -> int:
+    """The root of 512th degree, rounded down: nine square roots."""
+    for _ in range(9):
+        value = math.isqrt(value)
+    return value
 
 
 def scales() -> NDArray[np.float64]:

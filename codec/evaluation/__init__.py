@@ -4,18 +4,27 @@ from codec.evaluation.baselines import BASELINES, Baseline, CodedImage
 from codec.evaluation.bd_rate import bd_rate, bd_rate_or_none
 from codec.evaluation.codebook import CodebookUsage
 from codec.evaluation.curves import (
+    JPEG_ANCHOR,
+    USUAL_RATES,
     CurveComparison,
     CurveReport,
     PointComparison,
+    anchor_of,
     compare_curves,
     compare_point,
-    measure_curve,
-    point_of,
     report_curves,
 )
 from codec.evaluation.json_report import to_json
 from codec.evaluation.learned_perceptual import LPIPSDistance
 from codec.evaluation.measures import MEASURES, Measures, choose_measures
+from codec.evaluation.measuring import (
+    CURVE_QUALITIES,
+    code_with_model,
+    is_continuous,
+    measure_curve,
+    measure_model_curve,
+    point_of,
+)
 from codec.evaluation.ms_ssim import ms_ssim, ms_ssim_batch
 from codec.evaluation.perceptual import EfficientNetDistance
 from codec.evaluation.plot import check_plot, plot_rate_distortion
@@ -26,7 +35,10 @@ from codec.evaluation.table import CodecSummary, ImageResult, measure, summarise
 
 __all__ = [
     "BASELINES",
+    "CURVE_QUALITIES",
+    "JPEG_ANCHOR",
     "MEASURES",
+    "USUAL_RATES",
     "Baseline",
     "CodebookUsage",
     "CodecSummary",
@@ -40,14 +52,18 @@ __all__ = [
     "PointComparison",
     "RateCurve",
     "RatePoint",
+    "anchor_of",
     "bd_rate",
     "bd_rate_or_none",
     "check_plot",
     "choose_measures",
+    "code_with_model",
     "compare_curves",
     "compare_point",
+    "is_continuous",
     "measure",
     "measure_curve",
+    "measure_model_curve",
     "ms_ssim",
     "ms_ssim_batch",
     "plot_rate_distortion",

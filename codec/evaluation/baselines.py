@@ -142,7 +142,7 @@ BASELINES = {
             name="jpeg",
             format="JPEG",
             qualities=(1, 100),
-            curve=(3, 4, 5, 7, 10, 13, 16, 25, 40, 60, 80, 90),
+            curve=(3, 4, *range(5, 96, 5)),
             options=(("optimize", True), ("subsampling", "4:2:0")),
             feature="jpg",
         ),
@@ -160,6 +160,15 @@ BASELINES = {
             qualities=(0, 100),
             curve=AVIF_CURVE,
             options=(("subsampling", "4:2:0"),),
+            feature="avif",
+        ),
+        # What the format can do where time does not matter: 6 times slower, and about 4 points of BD-rate better.
+        Baseline(
+            name="avif_slow",
+            format="AVIF",
+            qualities=(0, 100),
+            curve=(5, 14, 22, 30, 40, 50, 60, 70, 80),
+            options=(("subsampling", "4:2:0"), ("speed", 2)),
             feature="avif",
         ),
         Baseline(

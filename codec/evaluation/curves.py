@@ -1,25 +1,39 @@
-"""Measure the curves of classical codecs, and compare them with one another and with models of one rate."""
+"""Compare curves with one another, and models of one rate with curves.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+BD-rates are against the first curve, which is usually JPEG: then its qualities 5, 10 … 95 count (Pillow's libjpeg-turbo, optimised
+Huffman tables, 4:2:0), so that the anchor is the same whatever else was measured. As the mean over a range depends on the
+range, and every codec has its own, each is given once more for the rates from 0.1 to 0.8 bits per pixel of both curves.
+"""
 
-from codec.evaluation.baselines import Baseline
-from codec.evaluation.bd_rate import bd_rate_or_none
-from codec.evaluation.measures import USUAL_MEASURES, Measures
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from codec.evaluation.bd_rate import EVERYWHERE, Span, bd_rate_or_none
+from codec.evaluation.measuring import point_of
 from codec.evaluation.rate_curve import RateCurve, RatePoint, quality_of
-from codec.evaluation.table import CodecSummary, ImageResult, measure, summarise
-from codec.media import read_image
+from codec.evaluation.table import CodecSummary
+
+JPEG_ANCHOR = range(5, 96, 5)
+USUAL_RATES: Span = (0.1, 0.8)  # bits per pixel
 
 
 @dataclass(frozen=True)
 class CurveComparison:
-    """Two curves: mean percent of bits that `test` takes beyond `anchor`; None where they do not overlap."""
+    """Two curves: mean percent of bits that `test` takes beyond `anchor`; None where they do not overlap.
+
+    Attributes:
+        bd_rate_psnr_percent: over all qualities that both reach.
+        bd_rate_ms_ssim_percent: likewise.
+        usual_psnr_percent: over those that both reach within `USUAL_RATES`.
+        usual_ms_ssim_percent: likewise.
+    """
 
     anchor: str
     test: str
     bd_rate_psnr_percent: float | None
     bd_rate_ms_ssim_percent: float | None
+    usual_psnr_percent: float | None
+    usual_ms_ssim_percent: float | None
 
 
 @dataclass(frozen=True)
@@ -46,45 +60,54 @@ class CurveReport:
     """Measured curves, and what follows from them.
 
     Attributes:
-        bd_rates: of every curve but the first, against the first.
-        gains: of every model against every curve.
+        curves: of classical codecs.
+        model_curves: of models with continuous quality.
+        models: those of one rate.
+        bd_rates: of every curve but the first, and of published ones, against the first.
+        gains: of every model of one rate against every measured curve.
     """
 
     curves: tuple[RateCurve, ...]
+    model_curves: tuple[RateCurve, ...]
     models: tuple[tuple[str, RatePoint], ...]
     bd_rates: tuple[CurveComparison, ...]
     gains: tuple[PointComparison, ...]
 
 
-def measure_curve(baseline: Baseline, files: Iterable[Path], measures: Measures = USUAL_MEASURES) -> RateCurve:
-    """A classical codec at the qualities of its curve, each point the mean over the pictures."""
-    rows: dict[int, list[ImageResult]] = {quality: [] for quality in baseline.curve}
-    for file in files:
-        samples = read_image(file).samples
-        for quality, results in rows.items():
-            results.append(measure(file.name, samples, baseline.code(samples, quality), measures))
-    return RateCurve(baseline.name, tuple(point_of(summarise(results)[0]) for results in rows.values()))
-
-
-def point_of(mean: CodecSummary) -> RatePoint:
-    """Means over a set of pictures as a point of a curve."""
-    return RatePoint(mean.bits_per_pixel, mean.psnr_db, mean.ms_ssim, mean.effnet, mean.lpips)
-
-
-def report_curves(curves: Sequence[RateCurve], means: Sequence[CodecSummary]) -> CurveReport:
-    """Compare curves with the first of them, and models, given as their means, with all."""
+def report_curves(
+    curves: Sequence[RateCurve],
+    means: Sequence[CodecSummary] = (),
+    *,
+    model_curves: Sequence[RateCurve] = (),
+    published: Sequence[RateCurve] = (),
+) -> CurveReport:
+    """Compare all curves with the first of them, and models of one rate, given as their means, with what was measured here."""
     models = tuple((mean.codec, point_of(mean)) for mean in means)
+    measured = [*curves, *model_curves]
+    compared = [*measured[1:], *published] if measured else []
     return CurveReport(
         curves=tuple(curves),
+        model_curves=tuple(model_curves),
         models=models,
-        bd_rates=tuple(compare_curves(curves[0], curve) for curve in curves[1:]),
-        gains=tuple(compare_point(name, point, curve) for name, point in models for curve in curves),
+        bd_rates=tuple(compare_curves(anchor_of(measured[0]), test) for test in compared),
+        gains=tuple(compare_point(name, point, curve) for name, point in models for curve in measured),
     )
+
+
+def anchor_of(curve: RateCurve) -> RateCurve:
+    """What BD-rates compare with: the curve, of JPEG's only the points at the agreed qualities."""
+    if curve.name != "jpeg":
+        return curve
+    return replace(curve, points=tuple(point for point in curve.points if point.quality in JPEG_ANCHOR))
 
 
 def compare_curves(anchor: RateCurve, test: RateCurve) -> CurveComparison:
     """BD-rates of one curve against another."""
-    rates = (bd_rate_or_none(anchor, test, measure) for measure in ("psnr_db", "ms_ssim"))
+    rates = (
+        bd_rate_or_none(anchor, test, measure, within=within)
+        for within in (EVERYWHERE, USUAL_RATES)
+        for measure in ("psnr_db", "ms_ssim")
+    )
     return CurveComparison(anchor.name, test.name, *rates)
 
 

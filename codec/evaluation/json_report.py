@@ -21,7 +21,8 @@ def to_json(rows: Sequence[ImageResult], path: Path, report: CurveReport | None 
     """
     content: dict[str, object] = {"means": _plain(summarise(rows)), "images": _plain(rows)}
     if report is not None:
-        content["curves"] = [{"name": curve.name, "points": _plain(curve.points)} for curve in report.curves]
+        curves = (*report.curves, *report.model_curves)
+        content["curves"] = [{"name": curve.name, "points": _plain(curve.points)} for curve in curves]
         content |= {"bd_rates": _plain(report.bd_rates), "gains": _plain(report.gains)}
     with whole_file(path) as file:
         file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")

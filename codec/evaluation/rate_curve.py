@@ -17,13 +17,18 @@ Measure = Literal["psnr_db", "ms_ssim", "effnet", "lpips"]
 
 @dataclass(frozen=True)
 class RatePoint:
-    """Means over a set of pictures at one setting of a codec; None where a measure was not taken."""
+    """Means over a set of pictures at one setting of a codec; None where a measure was not taken.
+
+    Attributes:
+        quality: the setting, on the codec's own scale; None for a codec of one rate, and where nobody tells.
+    """
 
     bits_per_pixel: float
     psnr_db: float
     ms_ssim: float | None = None
     effnet: float | None = None
     lpips: float | None = None
+    quality: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,14 @@ class RateCurve:
         if len(rates) < 2 or not rates[0] <= bits_per_pixel <= rates[-1]:
             return None
         return float(MonotoneCubic(np.log(rates), qualities)(math.log(bits_per_pixel)))
+
+    def between(self, low: float, high: float, measure: Measure = "psnr_db") -> tuple[float, float] | None:
+        """The qualities at both ends of what the best points have within a range of bits per pixel; None if they have nothing."""
+        rates, _ = self.best(measure)
+        if not rates.size or rates[-1] <= low or rates[0] >= high:
+            return None
+        worst, finest = self.quality_at(max(low, rates[0]), measure), self.quality_at(min(high, rates[-1]), measure)
+        return None if worst is None or finest is None else (worst, finest)
 
     def rate_at(self, quality: float, measure: Measure = "psnr_db") -> float | None:
         """Bits per pixel for a quality between the best points; None beyond them."""

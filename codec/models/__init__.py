@@ -8,21 +8,33 @@ from typing import TYPE_CHECKING
 from codec.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from codec.models.base import Codec
-    from codec.models.checkpoint import CheckpointInfo, find, list_checkpoints, load, save
+    from codec.models.base import Codec, Encoding
+    from codec.models.checkpoint import CheckpointInfo, find, list_checkpoints, load, load_as, save
     from codec.models.latent import LatentCodec
     from codec.models.token import TokenCodec
 
-__all__ = ["CheckpointInfo", "Codec", "LatentCodec", "TokenCodec", "find", "list_checkpoints", "load", "save"]
+__all__ = [
+    "CheckpointInfo",
+    "Codec",
+    "Encoding",
+    "LatentCodec",
+    "TokenCodec",
+    "find",
+    "list_checkpoints",
+    "load",
+    "save",
+]
 
 _HOMES = {
     "CheckpointInfo": "codec.models.checkpoint",
     "Codec": "codec.models.base",
+    "Encoding": "codec.models.base",
     "LatentCodec": "codec.models.latent",
     "TokenCodec": "codec.models.token",
     "find": "codec.models.checkpoint",
     "list_checkpoints": "codec.models.checkpoint",
     "load": "codec.models.checkpoint",
+    "load_as": "codec.models.checkpoint",
     "save": "codec.models.checkpoint",
 }
 

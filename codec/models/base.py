@@ -1,12 +1,69 @@
 """What every codec offers, whatever it is made of."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import BinaryIO, Literal, Protocol
 
 from torch import Tensor
 
+from codec.errors import UsageError
 from codec.types import Codes, Media
 
 PriorName = Literal["static", "learned"]
+DEFAULT_QUALITY = 50
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What is asked of an encoder; at most one of quality and targets.
+
+    Attributes:
+        prior: which entropy model codes the tokens; the best that a model has by default.
+        quality: 1 (coarse) to 100, for models of continuous rate.
+        target_bytes: of the file, at most; the finest picture that fits.
+        target_bpp: the same in bits a pixel.
+        target_psnr: decibels that the decoded picture should have.
+        roi: region of interest, float `(H, W)` in [0, 1] in pixels: 1 where quality matters most.
+        effort: steps of refinement of the latent for this picture; 0 is fast.
+        progressive: coarse planes first, so that the front of the file is a coarse picture.
+    """
+
+    prior: PriorName | None = None
+    quality: int | None = None
+    target_bytes: int | None = None
+    target_bpp: float | None = None
+    target_psnr: float | None = None
+    roi: Tensor | None = None
+    effort: int = 0
+    progressive: bool = False
+
+    def __post_init__(self) -> None:
+        targets = {"quality": self.quality, "target size": self.target_bytes, "target bpp": self.target_bpp}
+        given = [name for name, value in (targets | {"target PSNR": self.target_psnr}).items() if value is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"quality must lie in 1..100, got {self.quality}")
+        if any(target is not None and target <= 0 for target in (self.target_bytes, self.target_bpp, self.target_psnr)):
+            raise UsageError(f"the {given[0]} must be greater than 0")
+        if self.effort < 0:
+            raise UsageError(f"effort must be at least 0, got {self.effort}")
+
+    def check_fixed_rate(self) -> None:
+        """Refuse what only a model of continuous rate can do."""
+        asked = {
+            "quality": self.quality is not None,
+            "a target": any(value is not None for value in (self.target_bytes, self.target_bpp, self.target_psnr)),
+            "a region of interest": self.roi is not None,
+            "effort": self.effort > 0,
+            "progressive order": self.progressive,
+        }
+        for name, given in asked.items():
+            if given:
+                raise UsageError(f"this model has one fixed rate; {name} is for models with continuous quality")
+
+
+PLAIN = Encoding()
 
 
 class Codec(Protocol):
@@ -18,8 +75,8 @@ class Codec(Protocol):
     def decode(self, codes: Codes) -> Tensor:
         """Codes to samples."""
 
-    def compress(self, media: Media, *, prior: PriorName | None = None) -> bytes:
-        """Media to the bytes of a `.lmc` file; by the entropy model of a name, the best by default."""
+    def compress(self, media: Media, encoding: Encoding = PLAIN) -> bytes:
+        """Media to the bytes of a `.lmc` file."""
 
     def decompress(self, data: bytes, *, partial: bool = False) -> Media:
         """The bytes of a `.lmc` file to media."""
@@ -32,3 +89,18 @@ class Codec(Protocol):
 
     def to(self, device: str) -> "Codec":
         """The same model on another device."""
+
+    def priors(self) -> Mapping[PriorName, object]:
+        """The entropy models at hand by name, the best last."""
+
+    def float_twins(self) -> frozenset[str]:
+        """Names in the state dict of floats that only training needs, since integers stand for them in files."""
+
+    def thaw(self) -> None:
+        """After loading: make such floats from the integers, where the model can."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Weights by name."""
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> object:
+        """Take over weights."""

@@ -7,14 +7,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from codec.errors import ModelNotFoundError
+from codec.errors import ModelNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from codec.models.token import TokenCodec
+    from codec.models.base import Codec
+
+Model = TypeVar("Model")
 
 FORMAT = "lmc-checkpoint-1"
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
@@ -92,7 +94,7 @@ def sharing(info: CheckpointInfo, known: Sequence[CheckpointInfo]) -> list[Check
     return sorted(others, key=_precedence)
 
 
-def load(wanted: str | Path) -> "TokenCodec":
+def load(wanted: str | Path) -> "Codec":
     """Build a checkpoint's model in eval mode on the CPU, and check that its coding part is what its file says."""
     from omegaconf import OmegaConf
     from safetensors.torch import load_file
@@ -101,15 +103,23 @@ def load(wanted: str | Path) -> "TokenCodec":
 
     info = find(wanted)
     config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(info.folder / CONFIG)))
-    model = cast("TokenCodec", build(config))
+    model = cast("Codec", build(config))
     _fill(model, {name: _widen(tensor) for name, tensor in load_file(info.folder / WEIGHTS).items()})
-    model = channels_last(model.eval().requires_grad_(False))
+    model = cast("Codec", channels_last(cast("nn.Module", model).eval().requires_grad_(False)))
     if _hashes(model) != info.coding_hashes:
         raise ModelNotFoundError(f"checkpoint {info.folder} is damaged: its coding part does not match its hash")
     return model
 
 
-def save(folder: Path, model: "TokenCodec", config: dict[str, Any], card: str) -> CheckpointInfo:
+def load_as(kind: type[Model], wanted: str | Path) -> Model:
+    """The same, of a checkpoint that must hold a model of this kind."""
+    model = load(wanted)
+    if not isinstance(model, kind):
+        raise UsageError(f"{wanted} is a {type(model).__name__}, a {kind.__name__} is needed")
+    return model
+
+
+def save(folder: Path, model: "Codec", config: dict[str, Any], card: str) -> CheckpointInfo:
     """Write a checkpoint: matrices in half precision, vectors and integers as they are.
 
     What only training needs stays behind: the float twin of a learned prior, and sums that follow from codewords and hits.
@@ -119,8 +129,9 @@ def save(folder: Path, model: "TokenCodec", config: dict[str, Any], card: str) -
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: _narrow(t) for name, t in model.state_dict().items() if not (_is_twin(name, t) or _is_sum(name))}
-    stored = cast("TokenCodec", build(config))
+    twins = model.float_twins()
+    state = {name: _narrow(t) for name, t in model.state_dict().items() if name not in twins and not _is_sum(name)}
+    stored = cast("Codec", build(config))
     _fill(stored, {name: _widen(tensor) for name, tensor in state.items()})
     with torch.inference_mode():
         hashes = {HASH_KEYS[name]: text for name, text in _hashes(stored).items()}
@@ -131,19 +142,17 @@ def save(folder: Path, model: "TokenCodec", config: dict[str, Any], card: str) -
     return read_info(folder)
 
 
-def _fill(model: "TokenCodec", state: dict[str, "Tensor"]) -> None:
-    """Load weights; float twins of a prior, which are not shipped, become NaN, so that nobody trains or measures with them."""
+def _fill(model: "Codec", state: dict[str, "Tensor"]) -> None:
+    """Load weights; float twins, which are not shipped, become NaN, unless the model can make them from the integers."""
+    twins = model.float_twins()
     for name, tensor in model.state_dict().items():
-        if name not in state and _is_twin(name, tensor):
+        if name not in state and name in twins:
             state[name] = tensor.new_full(tensor.shape, float("nan"))
         elif name not in state and _is_sum(name):
             before = name.rpartition(".")[0]
             state[name] = state[f"{before}.rows"] * state[f"{before}.hits"][:, None]
     model.load_state_dict(state)
-
-
-def _is_twin(name: str, tensor: "Tensor") -> bool:
-    return name.startswith("learned_prior.") and tensor.is_floating_point()
+    model.thaw()
 
 
 def _is_sum(name: str) -> bool:
@@ -155,7 +164,7 @@ def build(config: dict[str, Any]) -> "nn.Module":
     return cast("nn.Module", _make(config))
 
 
-def _hashes(model: "TokenCodec") -> dict[str, str]:
+def _hashes(model: "Codec") -> dict[str, str]:
     return {name: model.coding_hash(name).hex() for name in model.priors()}
 
 

@@ -1,99 +1,93 @@
-"""Pictures to `.lmc` and back: codes cut into chunks, each chunk coded on its own, alpha and metadata beside them."""
+"""Pictures to `.lmc` and back: chunks of coder streams, each read on its own, alpha and metadata beside them."""
 
-from collections.abc import Iterator, Mapping
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import BinaryIO, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from codec.container import Head, ImageFields, Reader, Section, SectionType, Writer, pack_planes, unpack_planes
-from codec.container.head import HASH_BYTES
-from codec.entropy import EntropyModel, Layout, decode_chunk, encode_chunk
 from codec.errors import BitstreamError, ModelMismatchError
 from codec.models.tiling import Tile, tiles
-from codec.types import Codes, Media, Plane
+from codec.types import Media
 
 DEPTHS = {torch.uint8: 8, torch.uint16: 16}  # bits a sample
 METADATA = {SectionType.ALPHA: "alpha", SectionType.ICC: "icc", SectionType.EXIF: "exif", SectionType.TAGS: "tags"}
 
+Prior = TypeVar("Prior")
+Chunk = TypeVar("Chunk")
 
-def write_picture(
-    media: Media, codes: Codes, sink: BinaryIO, *, prior: EntropyModel, chunk: int, coding_hash: bytes
-) -> None:
-    """Write one picture's codes as a whole file.
+
+def write_picture(media: Media, head: Head, chunks: Iterable[Sequence[bytes]], sink: BinaryIO) -> None:
+    """Write one picture as a whole file.
 
     Args:
-        media: for its size, channels, depth and metadata; the samples are not read.
-        codes: planes of shape `(1, h, w)`.
+        media: for its depth and metadata; the samples are not read.
+        head: of the file; it says in which order planes and chunks come.
+        chunks: for each chunk a coder stream for each plane.
         sink: written front to back.
-        prior: tables for the codes.
-        chunk: side of a chunk in positions.
-        coding_hash: of the model, at least 8 bytes.
     """
-    height, width = media.space
-    head = Head(
-        fields=ImageFields(width=width, height=height, channels=media.samples.shape[0]),
-        coding_hash=coding_hash[:HASH_BYTES],
-        alphabets=codes.alphabets,
-        droppable_from=codes.droppable_from,
-        chunk_major=len(codes.planes) > 1,
-    )
     writer = Writer(sink, head)
     if (depth := DEPTHS.get(media.samples.dtype, 8)) != 8:
         writer.write(Section(SectionType.DEPTH, payload=bytes([depth])))
-    for index, part in enumerate(tiles(codes.grid, chunk)):
-        streams = encode_chunk(prior, [plane.codes[0, part.rows, part.columns] for plane in codes.planes])
-        writer.write(Section(SectionType.CODES, chunk=index, payload=pack_planes(streams)))
+    for section in _sections(head, chunks):
+        writer.write(section)
     for kind, name in METADATA.items():
         if name in media.metadata:
             writer.write(Section(kind, chunk=0, payload=media.metadata[name]))
     writer.finish()
 
 
-class PictureReader:
+def image_fields(media: Media) -> ImageFields:
+    """What the head says of a picture."""
+    height, width = media.space
+    return ImageFields(width=width, height=height, channels=media.samples.shape[0])
+
+
+def _sections(head: Head, chunks: Iterable[Sequence[bytes]]) -> Iterator[Section]:
+    if not head.names_plane:
+        for index, streams in enumerate(chunks):
+            yield Section(SectionType.CODES, chunk=index, payload=pack_planes(streams))
+        return
+    held = list(chunks)
+    for plane in range(len(head.alphabets)):
+        for index, streams in enumerate(held):
+            yield Section(SectionType.CODES, chunk=index, first_plane=plane, payload=streams[plane])
+
+
+class PictureReader(Generic[Prior]):
     """One picture file, read section by section.
 
     Args:
         source: opened file or pipe.
-        priors: entropy model of each coding hash (its first 8 bytes) that can be read.
+        priors: what can be read, by coding hash (its first 8 bytes).
         stride: pixels a position.
         chunk: side of a chunk in positions.
-        missing: int64 `(planes,)`, the codes of positions that a damaged file lost.
         partial: give what is whole instead of refusing a damaged file.
 
     Attributes:
+        prior: the one that the file names.
+        grid: rows and columns of positions.
         depth: bits a sample that the picture had, 8 or 16.
-        codes: planes of shape `(1, h, w)`; positions that were not whole hold `missing`.
         lost: chunks that were not whole, only with `partial`.
     """
 
     def __init__(
-        self,
-        source: BinaryIO,
-        *,
-        priors: Mapping[bytes, EntropyModel],
-        stride: int,
-        chunk: int,
-        missing: Tensor,
-        partial: bool = False,
+        self, source: BinaryIO, *, priors: Mapping[bytes, Prior], stride: int, chunk: int, partial: bool = False
     ) -> None:
-        self._reader = Reader(source, partial=partial)
+        self._reader, self._partial = Reader(source, partial=partial), partial
         self.head = self._reader.head
-        self._prior = self._choose(priors)
+        self.prior = self._choose(priors)
         assert isinstance(self.head.fields, ImageFields)
-        self.height, self.width, self.channels = (
-            self.head.fields.height,
-            self.head.fields.width,
-            self.head.fields.channels,
-        )
-        self._grid = (-(-self.height // stride), -(-self.width // stride))
-        self._chunks = list(tiles(self._grid, chunk))
+        fields = self.head.fields
+        self.height, self.width, self.channels = fields.height, fields.width, fields.channels
+        self.grid = (-(-self.height // stride), -(-self.width // stride))
+        self.chunks = list(tiles(self.grid, chunk))
         self.metadata: dict[str, bytes] = {}
         self.depth = 8
-        self.lost = set(range(len(self._chunks)))
-        self.codes = self._read(missing, partial)
+        self.lost = set(range(len(self.chunks)))
 
-    def _choose(self, priors: Mapping[bytes, EntropyModel]) -> EntropyModel:
+    def _choose(self, priors: Mapping[bytes, Prior]) -> Prior:
         if not isinstance(self.head.fields, ImageFields):
             raise BitstreamError("this file does not hold a picture", section="head")
         if self.head.coding_hash not in priors:
@@ -101,44 +95,49 @@ class PictureReader:
             raise ModelMismatchError(f"the file needs model {self.head.coding_hash.hex()}, this is {known}", "head")
         return priors[self.head.coding_hash]
 
-    def _read(self, missing: Tensor, partial: bool) -> Codes:
-        chunks: dict[int, list[Tensor]] = {}
+    def read(self, decode: Callable[[Tile, list[bytes]], Chunk]) -> dict[int, Chunk]:
+        """Every whole chunk, from its tile and the streams of its first planes; all planes unless the file is damaged."""
+        chunks: dict[int, Chunk] = {}
+        for index, streams in self._streams():
+            try:
+                if index not in self.lost:
+                    raise BitstreamError("the chunk is there twice, or outside the picture", f"codes of chunk {index}")
+                chunks[index] = decode(self.chunks[index], streams)
+                self.lost.discard(index)
+            except BitstreamError:
+                if not self._partial:
+                    raise
+        if self.lost and not self._partial:
+            raise BitstreamError(f"{len(self.lost)} of {len(self.chunks)} chunks are missing", section="codes")
+        return chunks
+
+    def _streams(self) -> Iterator[tuple[int, list[bytes]]]:
+        """Chunks as they come; where planes lie apart, at the end of the file, each with its first whole planes."""
+        apart: dict[int, dict[int, bytes]] = {}
         for section in self._reader:
             if section.type in METADATA:
                 self.metadata[METADATA[section.type]] = section.payload
             elif section.type == SectionType.DEPTH:
                 self.depth = _read_depth(section.payload)
+            elif section.type == SectionType.CODES and self.head.names_plane:
+                if section.first_plane in (planes := apart.setdefault(section.chunk, {})):
+                    raise BitstreamError("the plane is there twice", section.title)
+                planes[section.first_plane] = section.payload
             elif section.type == SectionType.CODES:
-                try:
-                    chunks[section.chunk] = self._read_chunk(section)
-                except BitstreamError:
-                    if not partial:
-                        raise
-        if self.lost and not partial:
-            raise BitstreamError(f"{len(self.lost)} of {len(self._chunks)} chunks are missing", section="codes")
-        return self._join(chunks, missing)
+                yield section.chunk, unpack_planes(section.payload, len(self.head.alphabets), section.title)
+        for index, planes in apart.items():
+            yield index, self._first_planes(index, planes)
 
-    def _read_chunk(self, section: Section) -> list[Tensor]:
-        where = f"codes of chunk {section.chunk}"
-        if section.chunk not in self.lost:
-            raise BitstreamError("the chunk is there twice, or outside the picture", section=where)
-        count = len(self.head.alphabets)
-        layout = Layout((self._chunks[section.chunk].shape,) * count)
-        planes = decode_chunk(self._prior, layout, unpack_planes(section.payload, count, where))
-        self.lost.discard(section.chunk)
-        return planes
-
-    def _join(self, chunks: dict[int, list[Tensor]], missing: Tensor) -> Codes:
-        """Whole planes from chunks; only now is there memory in proportion to the size that the head claims."""
-        grids = [missing[q].expand(self._grid).clone() for q in range(len(self.head.alphabets))]
-        for index, planes in chunks.items():
-            part = self._chunks[index]
-            for grid, plane in zip(grids, planes, strict=True):
-                grid[part.rows, part.columns] = plane
-        return Codes(tuple(Plane(grid[None], size) for grid, size in zip(grids, self.head.alphabets, strict=True)))
+    def _first_planes(self, index: int, planes: dict[int, bytes]) -> list[bytes]:
+        whole = next((i for i in range(len(planes)) if i not in planes), len(planes))
+        if whole < len(self.head.alphabets) and not self._partial:
+            raise BitstreamError(f"plane {whole} is missing", f"codes of chunk {index}")
+        if whole < (self.head.droppable_from or len(self.head.alphabets)):
+            raise BitstreamError(f"plane {whole} is missing, which nothing can replace", f"codes of chunk {index}")
+        return [planes[i] for i in range(whole)]
 
 
-def assemble(reader: PictureReader, decoded: Iterator[tuple[int, Tile, Tensor]]) -> Media:
+def assemble(reader: PictureReader[Prior], decoded: Iterator[tuple[int, Tile, Tensor]]) -> Media:
     """Decoded tiles to the picture at its true size, of the depth and the channels that the file names."""
     dtype, largest = (torch.uint8, 255) if reader.depth == 8 else (torch.uint16, 65535)
     samples = torch.empty(reader.channels, reader.height, reader.width, dtype=dtype)

@@ -4,23 +4,22 @@ pixels ─encoder─► latent ─quantizer.encode─► codes ─prior─► by
 pixels ◄─decoder─ vectors ◄─quantizer.decode─ codes ◄─prior─ bytes
 """
 
-import hashlib
 import io
-import json
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from codec.container import Head
 from codec.container.head import HASH_BYTES
-from codec.entropy import EntropyModel, StaticTokenPrior
+from codec.entropy import EntropyModel, Layout, StaticTokenPrior, decode_chunk, encode_chunk
 from codec.errors import UsageError
-from codec.models.base import PriorName
-from codec.models.picture import PictureReader, assemble, write_picture
+from codec.models.base import PLAIN, Encoding, PriorName
+from codec.models.hashing import digest, model_tensors, module_classes
+from codec.models.picture import PictureReader, assemble, image_fields, write_picture
 from codec.models.tiling import Tile, block_around, cut_block, filled, tiles
 from codec.quantizers import Quantizer
-from codec.quantizers.codebooks.base import STATISTICS
 from codec.types import Codes, Media, Plane
 
 FULL_SCALE = {torch.uint8: 255, torch.uint16: 65535}
@@ -118,48 +117,56 @@ class TokenCodec(nn.Module):
         learned: dict[PriorName, EntropyModel] = {} if self.learned_prior is None else {"learned": self.learned_prior}
         return {"static": self.prior, **learned}
 
-    def compress(self, media: Media, *, prior: PriorName | None = None) -> bytes:
+    def compress(self, media: Media, encoding: Encoding = PLAIN) -> bytes:
         """A picture to the bytes of a `.lmc` file."""
         sink = io.BytesIO()
-        self.compress_to(media, sink, prior=prior)
+        self.compress_to(media, sink, encoding)
         return sink.getvalue()
 
     def decompress(self, data: bytes, *, partial: bool = False) -> Media:
         """The bytes of a `.lmc` file to a picture; `partial` fills what is damaged instead of refusing."""
-        return self.decompress_from(io.BytesIO(data), partial=partial)
+        reader, codes = self._read(io.BytesIO(data), partial)
+        return assemble(reader, self.decoded_tiles(codes))
 
-    def compress_to(self, media: Media, sink: BinaryIO, *, prior: PriorName | None = None) -> None:
-        """As `compress`, written front to back into an open file or pipe.
-
-        Args:
-            media: the picture.
-            sink: where the bytes go.
-            prior: which entropy model codes the tokens; the learned one by default, where the model has one.
-        """
-        name = prior if prior is not None else list(self.priors())[-1]
+    def compress_to(self, media: Media, sink: BinaryIO, encoding: Encoding = PLAIN) -> None:
+        """As `compress`, written front to back into an open file or pipe."""
+        encoding.check_fixed_rate()
+        name = encoding.prior if encoding.prior is not None else list(self.priors())[-1]
         if name not in self.priors():
             raise UsageError(f"this model has no {name} prior, only {', '.join(self.priors())}")
         codes = self.encode(media.samples.expand(3, -1, -1)[None])
-        model, coding_hash = self.priors()[name], self.coding_hash(name)
-        write_picture(media, codes, sink, prior=model, chunk=self.chunk, coding_hash=coding_hash)
+        self.write(media, codes, sink, name)
 
-    def decompress_from(self, source: BinaryIO, *, partial: bool = False) -> Media:
-        """As `decompress`, read front to back from an open file or pipe."""
-        reader = self.read_codes(source, partial=partial)
-        return assemble(reader, self.decoded_tiles(reader.codes))
+    def write(self, media: Media, codes: Codes, sink: BinaryIO, prior: PriorName) -> None:
+        """Write codes `(1, h, w)` of a picture as a file."""
+        model, coding_hash = self.priors()[prior], self.coding_hash(prior)[:HASH_BYTES]
+        head = Head(image_fields(media), coding_hash, codes.alphabets, chunk_major=len(codes.planes) > 1)
+        chunks = (
+            encode_chunk(model, [plane.codes[0, part.rows, part.columns] for plane in codes.planes])
+            for part in tiles(codes.grid, self.chunk)
+        )
+        write_picture(media, head, chunks, sink)
 
-    def read_codes(self, source: BinaryIO, *, partial: bool = False) -> PictureReader:
-        """The codes and metadata of a file, without the decoder network."""
+    def read_codes(self, source: BinaryIO, *, partial: bool = False) -> Codes:
+        """The codes of a file, without the decoder network; what a damaged file lost is filled with the code of zeros."""
+        return self._read(source, partial)[1]
+
+    def _read(self, source: BinaryIO, partial: bool) -> tuple[PictureReader[EntropyModel], Codes]:
+        priors = {self.coding_hash(name)[:HASH_BYTES]: prior for name, prior in self.priors().items()}
+        reader = PictureReader(source, priors=priors, stride=self.stride, chunk=self.chunk, partial=partial)
+        count = len(reader.head.alphabets)
+        chunks = reader.read(lambda tile, streams: decode_chunk(reader.prior, Layout((tile.shape,) * count), streams))
         with torch.inference_mode():
             missing = self.quantizer.encode(torch.zeros(self.latent_dim, device=self._device)).cpu()
-        return PictureReader(
-            source,
-            priors={self.coding_hash(name)[:HASH_BYTES]: prior for name, prior in self.priors().items()},
-            stride=self.stride,
-            chunk=self.chunk,
-            missing=missing,
-            partial=partial,
-        )
+        grids = [
+            missing[q].expand(reader.grid).clone() for q in range(count)
+        ]  # only now in proportion to the claimed size
+        for index, planes in chunks.items():
+            part = reader.chunks[index]
+            for grid, plane in zip(grids, planes, strict=True):
+                grid[part.rows, part.columns] = plane
+        sized = zip(grids, reader.head.alphabets, strict=True)
+        return reader, Codes(tuple(Plane(grid[None], size) for grid, size in sized))
 
     def coding_hash(self, prior: PriorName = "static") -> bytes:
         """SHA-256 of all that a decoder must share to read the codes: geometry, quantizer, integers of the prior of that name."""
@@ -168,18 +175,21 @@ class TokenCodec(nn.Module):
             "codec": type(self).__name__,
             "stride": self.stride,
             "chunk": self.chunk,
-            "quantizer": _classes(self.quantizer),
-            "prior": _classes(model),
+            "quantizer": module_classes(self.quantizer),
+            "prior": module_classes(model),
             "codebook_sizes": list(self.quantizer.codebook_sizes),
         }
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-        integers = ((name, tensor) for name, tensor in _tensors(model) if not tensor.is_floating_point())
-        for part, tensors in (("quantizer", _tensors(self.quantizer)), ("prior", integers)):
-            for name, tensor in tensors:
-                values = tensor.detach().cpu().contiguous().numpy()
-                digest.update(f"{part}.{name} {values.dtype.str} {values.shape}".encode())
-                digest.update(values.tobytes())
-        return digest.digest()
+        integers = ((name, tensor) for name, tensor in model_tensors(model) if not tensor.is_floating_point())
+        return digest(facts, {"quantizer": model_tensors(self.quantizer), "prior": integers})
+
+    def float_twins(self) -> frozenset[str]:
+        """Floats of the learned prior: its integers write files."""
+        return frozenset(
+            name for name, t in self.state_dict().items() if name.startswith("learned_prior.") and t.is_floating_point()
+        )
+
+    def thaw(self) -> None:
+        """A learned prior's floats stay unknown."""
 
     @property
     def _device(self) -> torch.device:
@@ -193,19 +203,6 @@ class TokenCodec(nn.Module):
         pixels = pixels.float() / FULL_SCALE[pixels.dtype] if pixels.dtype in FULL_SCALE else pixels
         latent = self.encoder(pixels.contiguous(memory_format=torch.channels_last))
         return self.quantizer.encode(latent[0, :, block.inner.rows, block.inner.columns].movedim(0, -1))
-
-
-def _classes(module: object) -> list[str]:
-    """Names and classes of a module and all modules inside it: what its tensors do not tell."""
-    return [f"{name} {type(part).__name__}" for name, part in cast(nn.Module, module).named_modules()]
-
-
-def _tensors(module: object) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers by name, those too that no checkpoint stores; without training statistics."""
-    part = cast(nn.Module, module)
-    for name, tensor in sorted({**dict(part.named_parameters()), **dict(part.named_buffers())}.items()):
-        if name.rpartition(".")[2] not in STATISTICS:
-            yield name, tensor
 
 
 def _check_agreement(

@@ -3,6 +3,7 @@
 from codec.training.datamodule import ImageData
 from codec.training.discriminators import Adversarial, PatchDiscriminator
 from codec.training.export import ExportCheckpoint
+from codec.training.export_latent import ExportLatent
 from codec.training.latent import LatentTraining
 from codec.training.losses import Distortions, Fidelity, WeightedSum
 from codec.training.optimisation import Optimisation
@@ -16,6 +17,7 @@ __all__ = [
     "Adversarial",
     "Distortions",
     "ExportCheckpoint",
+    "ExportLatent",
     "ExportPrior",
     "Fidelity",
     "ImageData",

@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from codec.models import TokenCodec, find, load, save
+from codec.models import TokenCodec, find, load_as, save
 from codec.training.datamodule import ImageData
 from codec.training.pack import ImagePack
 from codec.training.tokenizer import TokenizerTraining
@@ -59,6 +59,6 @@ class ExportCheckpoint(lightning.Callback):
 
 def with_decoder(kept: str, trained: TokenCodec, config: dict[str, Any]) -> tuple[TokenCodec, dict[str, Any]]:
     """A checkpoint's model and config with a trained decoder in the place of its own."""
-    model, stored = load(kept), OmegaConf.load(find(kept).folder / "config.yaml")
+    model, stored = load_as(TokenCodec, kept), OmegaConf.load(find(kept).folder / "config.yaml")
     model.decoder = trained.decoder
     return model, cast(dict[str, Any], OmegaConf.to_container(stored)) | {"decoder": config["decoder"]}

@@ -11,9 +11,11 @@ import lightning
 import torch
 from torch import Tensor
 
+from codec.entropy import GroupedLatentPrior
 from codec.models import LatentCodec
 from codec.nn import channels_last, principal_basis, spread_of
 from codec.training.optimisation import Optimisation, adamw
+from codec.training.tokenizer import StartsFromBasis
 
 CELL = 64  # pixels that share a level
 SHOWN = (0.1, 0.5, 0.9)  # levels at which validation measures
@@ -62,10 +64,10 @@ class LatentTraining(lightning.LightningModule):
         model = self.model
         step = uniform_step(self.finest)
         basis = principal_basis(batches, model.latent_dim, model.stride, step)
-        model.analysis.start_from(basis)
-        model.synthesis.start_from(basis)
+        for transform in (model.analysis, model.synthesis):
+            cast(StartsFromBasis, transform).start_from(basis)
         with torch.no_grad():
-            values = model.prior.amplitudes.values
+            values = cast(GroupedLatentPrior, model.prior).amplitudes.values
             levels = torch.linspace(0, 1, len(values))[:, None]
             steps = torch.tensor([uniform_step(self._price(float(level))) for level in levels])[:, None]
             values.copy_(torch.log2(spread_of(basis) / steps))
@@ -131,4 +133,4 @@ def uniform_step(price: float) -> float:
 
 def _finer(levels: Tensor, pixels: Tensor) -> Tensor:
     factor = pixels.shape[-1] // levels.shape[-1]
-    return cast(Tensor, levels.repeat_interleave(factor, 2).repeat_interleave(factor, 3))
+    return levels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from codec.entropy import EntropyModel, ideal_bits
-from codec.models import TokenCodec, find, load, save
+from codec.models import TokenCodec, find, load_as, save
 from codec.training.optimisation import Optimisation, adamw
 from codec.training.tokens import Grids, TokenData, count
 
@@ -39,7 +39,7 @@ class PriorTraining(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         """Tokenise, and start the prior unless a checkpoint brought it."""
-        tokenizer = load(self.tokenizer)
+        tokenizer = load_as(TokenCodec, self.tokenizer)
         grids, _ = cast(TokenData, self.trainer.datamodule).grids(tokenizer)  # type: ignore[attr-defined]
         if self.trainer.ckpt_path is None:
             cast(TokenPrior, self.prior).start(code_vectors(tokenizer), count(grids, tokenizer.prior.codebook_sizes))
@@ -87,7 +87,7 @@ class ExportPrior(lightning.Callback):
         if not trainer.is_global_zero:
             return
         module = cast(PriorTraining, pl_module)
-        tokenizer = load(module.tokenizer)
+        tokenizer = load_as(TokenCodec, module.tokenizer)
         train, val = cast(TokenData, trainer.datamodule).grids(tokenizer)  # type: ignore[attr-defined]
         prior = cast(Any, module.prior.cpu().eval())
         prior.freeze(list(crops(train, self.calibration, self.side).unbind(1)))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from codec.entropy import ideal_bits
 from codec.evaluation import CodebookUsage, psnr
-from codec.models import TokenCodec, load
+from codec.models import TokenCodec, load_as
 from codec.nn import PatchBasis, channels_last, principal_basis
 from codec.quantizers import Quantized
 from codec.training.discriminators import Adversarial
@@ -61,7 +61,7 @@ class TokenizerTraining(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.keep_codes_of = keep_codes_of
-        model = model if keep_codes_of is None else decoder_only(load(keep_codes_of), model)
+        model = model if keep_codes_of is None else decoder_only(load_as(TokenCodec, keep_codes_of), model)
         self.model, self.fidelity, self.loss = channels_last(model), fidelity, loss
         self.optimisation, self.total_steps = optimisation, total_steps
         self.start_from_data, self.start_batches, self.latent_step = start_from_data, start_batches, latent_step
@@ -82,7 +82,7 @@ class TokenizerTraining(lightning.LightningModule):
             for backbone in (model.encoder, model.decoder):
                 cast(StartsFromBasis, backbone).start_from(basis)
         else:
-            trained = load(self.start_transform)
+            trained = load_as(TokenCodec, self.start_transform)
             for part, source in ((model.encoder, trained.encoder), (model.decoder, trained.decoder)):
                 cast(torch.nn.Module, part).load_state_dict(cast(torch.nn.Module, source).state_dict())
         with torch.no_grad():

@@ -64,8 +64,9 @@ def test_whole_curves_with_a_plot(photos: Path, tmp_path: Path, capsys: pytest.C
     request = ["--baselines", "jpeg,jpeg2000", "--json", outputs[0], "--plot", outputs[1], "--published", published]
     evaluate(photos, *request)
     content = json.loads(outputs[0].read_text())
-    assert [(curve["name"], len(curve["points"])) for curve in content["curves"]] == [("jpeg", 12), ("jpeg2000", 12)]
-    assert [(row["anchor"], row["test"]) for row in content["bd_rates"]] == [("jpeg", "jpeg2000")]
+    assert [(curve["name"], len(curve["points"])) for curve in content["curves"]] == [("jpeg", 21), ("jpeg2000", 12)]
+    assert [point["quality"] for point in content["curves"][0]["points"]][:4] == [3, 4, 5, 10]
+    assert [(row["anchor"], row["test"]) for row in content["bd_rates"]] == [("jpeg", "jpeg2000"), ("jpeg", "A")]
     assert [(row["model"], row["curve"]) for row in content["gains"]] == [("tiny", "jpeg"), ("tiny", "jpeg2000")]
     printed = capsys.readouterr().out
     assert f"{content['bd_rates'][0]['bd_rate_psnr_percent']:+.1f} %" in printed
@@ -81,7 +82,9 @@ def test_whole_curves_with_a_plot(photos: Path, tmp_path: Path, capsys: pytest.C
         (["--baselines", "jpeg,gif"], "unknown baseline gif: choose from jpeg, "),
         (["--metrics", "psnr,vmaf"], "unknown metric vmaf"),
         (["--plot", "plot.jpg"], "a plot is written as .png or .svg"),
-        (["--published", "curves.json"], r"only drawn: add --plot FILE"),
+        (["--published", "curves.json"], r"only compared with curves: add --curves or --plot FILE"),
+        (["--qualities", "10,50"], "tiny have one fixed rate; --qualities is for continuous quality"),
+        (["--qualities", "0,50"], "expected qualities 1 to 100 separated by commas, got '0,50'"),
     ],
 )
 def test_refused_before_work(arguments: list[str], complaint: str, photos: Path) -> None:

@@ -14,6 +14,7 @@ CALLS = {
     "encode": ["photo.png"],
     "decode": ["photo.lmc"],
     "info": ["photo.lmc"],
+    "truncate": ["photo.lmc", "small.lmc", "--planes", "3"],
     "verify": ["photo.lmc"],
     "models": [],
     "eval": ["photos"],

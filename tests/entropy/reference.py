@@ -16,9 +16,8 @@ def int64_forward(twin: IntegerNetwork, network: nn.Sequential, values: Tensor) 
     signal = values if isinstance(network[0], SummedEmbedding) else values.long().clamp(-BORDER_LIMIT, BORDER_LIMIT)
     for i, layer in enumerate(network):
         if i not in weighted:
-            signal = (
-                signal.clamp_min(0) if isinstance(layer, nn.ReLU) else torch.where(signal < 0, signal * 5 >> 9, signal)
-            )
+            slope = 0 if isinstance(layer, nn.ReLU) else round(cast(nn.LeakyReLU, layer).negative_slope * (1 << 20))
+            signal = torch.where(signal < 0, signal * slope >> 20, signal)
             continue
         own = cast(IntegerLayer, twin.layers[i])
         limit = BORDER_LIMIT if i == weighted[-1] else LIMIT

@@ -10,7 +10,10 @@ from codec.entropy import Layout, source_of, walk
 
 
 def structured_planes(model: Any, grid: tuple[int, ...], *, batch: int, seed: int) -> list[Tensor]:
-    """Planes `(B, *grid)`: tokens that wander slowly and follow the plane before, latents whose scale varies in space."""
+    """Planes `(B, *grid)`: tokens that wander slowly and follow the plane before, latents whose scale varies in space.
+
+    Tokens on a coarser grid than `grid`, or in several groups, wander alike.
+    """
     random = torch.Generator().manual_seed(seed)
     grids = model.layout(grid).grids
     walks = torch.zeros(batch, *grid, dtype=torch.int64)
@@ -23,11 +26,19 @@ def structured_planes(model: Any, grid: tuple[int, ...], *, batch: int, seed: in
     for q, (size, shape) in enumerate(zip(model.codebook_sizes, grids, strict=True)):
         if size:
             noise = torch.randint(0, 2, (batch, *shape), generator=random)
-            planes.append((walks * (size // 16) + 5 * q + noise) % size)
+            planes.append((_on_grid(walks, shape) * (size // 16) + 5 * q + noise) % size)
         else:
             spread = torch.exp(torch.randn(batch, shape[0], *(1,) * (len(shape) - 1), generator=random))
             planes.append(spread * torch.randn(batch, *shape, generator=random) + 1)
     return planes
+
+
+def _on_grid(walks: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """`(B, *grid)` seen on a grid that may be coarser and have channels before it."""
+    axes = walks.ndim - 1
+    for axis, side in enumerate(shape[len(shape) - axes :], start=1):
+        walks = walks.index_select(axis, torch.arange(side) * walks.shape[axis] // max(1, side))
+    return walks.reshape(len(walks), *(1,) * (len(shape) - axes), *walks.shape[1:])
 
 
 def codes_of(model: Any, grid: tuple[int, ...], seed: int = 77) -> list[Tensor]:

@@ -20,6 +20,7 @@ def networks() -> dict[str, tuple[nn.Sequential, Tensor]]:
         "convolutions": (leaky_sequential(nn.Conv2d(4, 32, 3, padding=1), nn.Conv2d(32, 6, 5, padding=2)), PIXELS),
         "strided": (leaky_sequential(nn.Conv2d(4, 16, 3, 2, 1), nn.Conv2d(16, 8, 1, bias=False)), PIXELS),
         "grouped": (nn.Sequential(nn.Conv2d(4, 8, 3, padding=1, groups=4), nn.ReLU(), nn.Conv2d(8, 2, 1)), PIXELS),
+        "leaky": (nn.Sequential(nn.Conv2d(4, 8, 1), nn.LeakyReLU(0.01), nn.Conv2d(8, 2, 1)), PIXELS),
         "transposed": (
             leaky_sequential(
                 nn.ConvTranspose2d(4, 8, 4, 2, 1),
@@ -134,7 +135,7 @@ def test_halves_are_rounded_up() -> None:
     "layer",
     [
         nn.GELU(),
-        nn.LeakyReLU(0.1),
+        nn.LeakyReLU(1.5),
         nn.Conv2d(1, 1, 3, padding="same"),
         nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"),
         nn.ConvTranspose2d(2, 2, 3, groups=2),

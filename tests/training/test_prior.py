@@ -11,7 +11,7 @@ from PIL import Image
 
 from codec.errors import ModelMismatchError, UsageError
 from codec.media import read_image
-from codec.models import find, load
+from codec.models import Encoding, find, load
 from codec.training.datamodule import ImageData
 from codec.training.tokens import EndlessGrids, TokenData
 from tests.conftest import synthetic_picture
@@ -47,14 +47,14 @@ def test_the_exported_model_writes_smaller_files_that_it_reads(folder: Path) -> 
     model, tiny = load(folder / "once" / "with-prior"), load(TINY)
     assert model.coding_hash("static") == tiny.coding_hash("static")
     media = read_image(folder / "pictures" / "00000.png")
-    learned, static = model.compress(media), model.compress(media, prior="static")
+    learned, static = model.compress(media), model.compress(media, Encoding(prior="static"))
     assert static == tiny.compress(media)
     assert learned[5:13] == model.coding_hash("learned")[:8]
     assert torch.equal(model.decompress(learned).samples, tiny.decompress(static).samples)
     with pytest.raises(ModelMismatchError, match="needs model"):
         tiny.decompress(learned)
     with pytest.raises(UsageError, match="no learned prior"):
-        tiny.compress(media, prior="learned")
+        tiny.compress(media, Encoding(prior="learned"))
     assert set(find(folder / "once" / "with-prior").coding_hashes) == {"static", "learned"}
     assert "integers cost" in (folder / "once" / "with-prior" / "card.md").read_text()
 

@@ -1,0 +1,93 @@
+"""From a trained LatentCodec to one that writes files: integer networks, and tables fitted to what encoders produce."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+
+from codec.entropy import GaussianLikelihood, GroupedLatentPrior, RoundedLatent, walk
+from codec.entropy.fitting import TableCounts
+from codec.entropy.latent import OFFSET_UNIT
+from codec.entropy.levels import FINEST
+from codec.models import LatentCodec, save
+from codec.training.datamodule import ImageData
+from codec.training.latent import LatentTraining
+from codec.training.pack import ImagePack
+
+
+@torch.inference_mode()
+def freeze_latent(model: LatentCodec, crops: Sequence[Tensor]) -> float:
+    """Make the prior's integers, calibrated on crops uint8 `(3, H, W)` of one size at qualities from end to end.
+
+    Returns:
+        what the integer networks cost there, in percent of the bits.
+    """
+    prior = cast(GroupedLatentPrior, model.prior)
+    prior.amplitudes.freeze()
+    planes = []
+    for i, crop in enumerate(crops):
+        latent = model.analyse(crop[None])
+        offset = round(i * FINEST / max(1, len(crops) - 1) / OFFSET_UNIT)
+        grid = prior.layout(latent.shape[-2:]).grids[0]
+        planes.append(prior.analyse(latent, 0, torch.full(grid, offset)))
+    return prior.freeze([torch.stack(plane) for plane in zip(*planes, strict=True)])
+
+
+@torch.inference_mode()
+def fit_tables(model: LatentCodec, pictures: Sequence[Tensor], gains: Sequence[int]) -> None:
+    """Refit the tables of scales to the symbols of pictures uint8 `(3, H, W)`, each at one of the gains in turn."""
+    prior = cast(GroupedLatentPrior, model.prior)
+    stored = (cast(GaussianLikelihood, prior.likelihood).tables, prior.hyper.tables)
+    counts = [TableCounts(one.tables) for one in stored]
+    for i, picture in enumerate(pictures):
+        latent, gain = model.analyse(picture[None]), gains[i % len(gains)]
+        flat = [plane.reshape(-1).numpy().astype(np.float64) for plane in prior.analyse(latent, gain)]
+        walk(prior, prior.layout(latent.shape[-2:], gain), RoundedLatent(flat, model.price), *counts)
+    for one, count in zip(stored, counts, strict=True):
+        one.set(count.fitted())
+
+
+class ExportLatent(lightning.Callback):
+    """After training, convert to integers and save `config.yaml`, `model.safetensors`, `card.md`.
+
+    Args:
+        folder: of the checkpoint.
+        config: the resolved model subtree.
+        note: first line of the card.
+        calibration: crops on which the integer networks are calibrated.
+        pictures: to which the tables are fitted.
+    """
+
+    def __init__(
+        self, folder: str, config: dict[str, Any], note: str = "", *, calibration: int = 24, pictures: int = 300
+    ) -> None:
+        self.folder, self.config, self.note = Path(folder), config, note
+        self.calibration, self.pictures = calibration, pictures
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Averaged weights are in place by now."""
+        if not trainer.is_global_zero:
+            return
+        model = cast(LatentTraining, pl_module).model.cpu().eval()
+        pack = cast(ImageData, trainer.datamodule).packs()[0]  # type: ignore[attr-defined]
+        cost = export_latent(model, pack, self.calibration, self.pictures)
+        lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]
+        lines += [f"- cost of integers: {cost:.4f} %"]
+        lines += [f"- {name}: {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())]
+        save(self.folder, model, self.config, "\n".join(lines) + "\n")
+
+
+def export_latent(model: LatentCodec, pack: ImagePack, calibration: int = 24, pictures: int = 300) -> float:
+    """Integers and tables from a training pack; returns the cost of the integers in percent."""
+    count = min(pictures, len(pack))
+    chosen = [torch.from_numpy(pack[i * len(pack) // count].copy()).permute(2, 0, 1) for i in range(count)]
+    crops = [picture[:, :256, :256] for picture in chosen if min(picture.shape[1:]) >= 256][:calibration]
+    if not crops:
+        raise ValueError("the training pack has no picture of 256x256 pixels to calibrate on")
+    cost = freeze_latent(model, crops)
+    fit_tables(model, chosen, gains=[round(FINEST * (i + 0.5) / 16) for i in range(16)])
+    return cost
