@@ -22,11 +22,13 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
+from benchmark_speed import latent_decode, latent_encode
 from torch import Tensor
 
 from codec.cli.measure import split_names
 from codec.container import truncate
-from codec.entropy.driver import CodeLength, GivenCodes, walk
+from codec.entropy import CodeLength, GivenCodes, walk
+from codec.entropy.rounding import Priced
 from codec.evaluation import psnr
 from codec.media import read_image
 from codec.models import LatentCodec, load
@@ -115,9 +117,9 @@ def measure_bits(model: LatentCodec, pictures: Sequence[Media]) -> Iterator[Exce
     for quality in QUALITIES:
         found: dict[str, list[tuple[int, float]]] = {"integer tables": [], "float networks": []}
         for media in pictures:
-            size = len(model.compress(media, Encoding(quality=quality)))
-            found["integer tables"].append((size, table_bits(model, media, quality) / 8))
-            found["float networks"].append((size, float_bits(model, media, quality) / 8))
+            data = model.compress(media, Encoding(quality=quality))
+            found["integer tables"].append((len(data), table_bits(model, data) / 8))
+            found["float networks"].append((len(data), float_bits(model, media, quality) / 8))
         for name, pairs in found.items():
             excess = [size - estimate for size, estimate in pairs]
             percent = [100 * (size / estimate - 1) for size, estimate in pairs]
@@ -125,14 +127,14 @@ def measure_bits(model: LatentCodec, pictures: Sequence[Media]) -> Iterator[Exce
             yield Excess(quality, name, mean_size, fmean(excess), max(excess), fmean(percent), max(percent))
 
 
-def table_bits(model: LatentCodec, media: Media, quality: int) -> float:
+def table_bits(model: LatentCodec, data: bytes) -> float:
     """-log2 of each symbol's share in its integer table, summed; without coder, container and checksums."""
-    codes, length = model.encode(pixels_of(media), quality), CodeLength()
+    codes, length = model.read_codes(io.BytesIO(data)), CodeLength()
     rows, columns = codes.planes[-1].codes.shape[-2:]
     for tile in tiles((rows, columns), model.chunk):
-        layout = model.prior.layout(tile.shape, gain_of(quality))
-        parts = zip(codes.planes, layout.grids, strict=True)
-        planes = [chunk_part(plane.codes[0], tile, grid).flatten().numpy() for plane, grid in parts]
+        layout = model.prior.layout(tile.shape, codes.gain or 0)
+        parts = zip(codes.planes, layout.grids, model.prior.reductions, strict=True)
+        planes = [chunk_part(plane.codes[0], tile, grid, step).flatten().numpy() for plane, grid, step in parts]
         walk(model.prior, layout, GivenCodes(planes), length)
     return length.bits
 
@@ -143,7 +145,7 @@ def float_bits(model: LatentCodec, media: Media, quality: int) -> float:
     latent = model.analyse(pixels_of(media))
     level = gain_of(quality) / gain_of(100)
     levels = torch.full((1, 1, *latent.shape[2:]), level)
-    return float(model.prior(latent, levels, model.price).bits)
+    return float(model.prior(latent, levels, Priced(model.price)).bits)
 
 
 def measure_targets(model: LatentCodec, pictures: Sequence[Media]) -> Iterator[Hit]:
@@ -181,27 +183,15 @@ def title(encoding: Encoding) -> str:
 @torch.inference_mode()
 def measure_seconds(model: LatentCodec, pictures: Sequence[Media], runs: int) -> Iterator[Seconds]:
     """The first picture at a few qualities."""
-    media = pictures[0]
     for quality in QUALITIES:
-        encoding = Encoding(quality=quality)
-        pixels, data, gain = pixels_of(media), model.compress(media, encoding), gain_of(quality)
-        picture = model.picture(pixels)
-        total = best(lambda: model.compress(media, encoding), runs)
-        transform, entropy = best(lambda: model.analyse(pixels), runs), best(lambda: picture.streams(gain), runs)
-        yield Seconds("encode", quality, len(data), total, transform, entropy, 100 * entropy / total)
-        total = best(lambda: model.decompress(data), runs)
-        entropy = best(lambda: model.read_codes(io.BytesIO(data)), runs)
-        yield Seconds("decode", quality, len(data), total, total - entropy, entropy, 100 * entropy / total)
-
-
-def best(run: Callable[[], object], runs: int) -> float:
-    """The shortest of several runs, after one that does not count."""
-    seconds = []
-    for _ in range(runs + 1):
-        begin = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds[1:])
+        data = model.compress(pictures[0], Encoding(quality=quality))
+        ways = {
+            "encode": latent_encode(model, pictures[0], quality, runs),
+            "decode": latent_decode(model, data, runs),
+        }
+        for way, found in ways.items():
+            share = 100 * found["entropy"] / found["total"]
+            yield Seconds(way, quality, len(data), **found, entropy_share_percent=share)
 
 
 def measure_planes(model: LatentCodec, pictures: Sequence[Media]) -> Iterator[Cut]:

@@ -139,7 +139,8 @@ def card_of(name: str, original: str, bits: dict[str, int], facts: str, old_card
     counts = {width: list(bits.values()).count(width) for width in sorted(set(bits.values()))}
     widths = ", ".join(f"{count} layers of {width} bits" for width, count in counts.items())
     below = "\n".join(line if not line.startswith("#") else f"#{line}" for line in old_card.splitlines())
-    return f"# {name}\n\n{original} with low-bit synthesis weights; reads and writes the same files.\n\n- **Low bits**: {widths}; {facts}.\n\n{below}\n"
+    summary = f"{original} with low-bit synthesis weights; reads and writes the same files."
+    return f"# {name}\n\n{summary}\n\n- **Low bits**: {widths}; {facts}.\n\n{below}\n"
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def _evaluate(verbs: Verbs) -> None:
         help="classical codecs and models with continuous quality at many rates instead, with BD-rates",
     )
     verb.add_argument("--plot", metavar="FILE", type=Path, help="draw the curves, as .png or .svg; implies --curves")
-    verb.add_argument("--published", metavar="FILE", type=Path, help="JSON of published curves to compare and draw")
+    verb.add_argument("--published", metavar="FILE", type=Path, help="JSON of published curves of the same pictures")
     verb.add_argument("--json", metavar="FILE", type=Path, help="write every row as JSON")
     _add_device(verb)
     _add_force(verb)

@@ -10,7 +10,7 @@ from codec.errors import BitstreamError, UnsupportedVersionError
 
 MAGIC, VERSION, HASH_BYTES = b"LMC", 1, 8
 MAX_PLANES, MAX_ALPHABET, MAX_NUMBER = 64, 1 << 24, (1 << 35) - 1
-_KIND_MASK, _GREY, _CHUNK_MAJOR, _GAIN, _DROPPABLE, _RESERVED = 0x07, 0x08, 0x10, 0x20, 0x40, 0x80
+_KIND_MASK, _GREY, _CHUNK_MAJOR, _GAIN, _DROPPABLE, _UNBOUNDED = 0x07, 0x08, 0x10, 0x20, 0x40, 0x80
 
 
 class MediaCode(IntEnum):
@@ -138,6 +138,11 @@ class Head:
         return self.fields.code.name.lower()
 
     @property
+    def is_unbounded(self) -> bool:
+        """Whether any integer may occur in every plane; the file then lists no alphabets."""
+        return not any(self.alphabets)
+
+    @property
     def names_plane(self) -> bool:
         """Whether CODES sections say which plane they hold: only where planes of a chunk lie apart."""
         return not self.chunk_major and len(self.alphabets) > 1
@@ -149,7 +154,9 @@ class Head:
         flags |= _GAIN * (self.gain is not None) | _DROPPABLE * (self.droppable_from is not None)
         numbers = [getattr(self.fields, name) for name in _stored(type(self.fields))]
         numbers += [number for number in (self.gain, self.droppable_from) if number is not None]
-        numbers += [len(self.alphabets), *((alphabet - 1) % (MAX_ALPHABET + 1) for alphabet in self.alphabets)]
+        flags |= _UNBOUNDED * self.is_unbounded
+        listed = () if self.is_unbounded else self.alphabets
+        numbers += [len(self.alphabets), *((alphabet - 1) % (MAX_ALPHABET + 1) for alphabet in listed)]
         body = MAGIC + bytes([self.version, flags]) + self.coding_hash + b"".join(map(pack_varint, numbers))
         return body + crc32c(body).to_bytes(4, "little")
 
@@ -166,7 +173,7 @@ def read_head(source: ByteReader) -> Head:
             f"the file has version {version}, this reader knows versions up to {VERSION}", "head"
         )
     flags = source.take(1)[0]
-    if version == 0 or flags & _RESERVED or flags & _KIND_MASK not in _BY_CODE:
+    if version == 0 or flags & _KIND_MASK not in _BY_CODE:
         raise BitstreamError(f"unknown version {version} or flags {flags:#04x}", "head")
     coding_hash = source.take(HASH_BYTES)
     kind = _BY_CODE[flags & _KIND_MASK]
@@ -174,7 +181,8 @@ def read_head(source: ByteReader) -> Head:
     gain = source.take_varint() if flags & _GAIN else None
     droppable = source.take_varint() if flags & _DROPPABLE else None
     count = _bounded("planes", source.take_varint(), 1, MAX_PLANES)
-    stored = [_bounded("alphabet", source.take_varint(), 0, MAX_ALPHABET) for _ in range(count)]
+    listed = 0 if flags & _UNBOUNDED else count
+    stored = [_bounded("alphabet", source.take_varint(), 0, MAX_ALPHABET) for _ in range(listed)]
     fault = source.crc_fault()
     if fault is not None:
         raise fault
@@ -182,7 +190,7 @@ def read_head(source: ByteReader) -> Head:
         numbers["channels"] = 1 if flags & _GREY else 3
     elif flags & _GREY:
         raise BitstreamError("only a picture can be grey", "head")
-    alphabets = tuple((number + 1) % (MAX_ALPHABET + 1) for number in stored)
+    alphabets = tuple((number + 1) % (MAX_ALPHABET + 1) for number in stored) or (0,) * count
     return Head(kind(**numbers), coding_hash, alphabets, droppable, gain, bool(flags & _CHUNK_MAJOR), version)
 
 

@@ -17,6 +17,7 @@ from codec.entropy.factorised import ChannelTables, dequantised, through_density
 from codec.entropy.gaussian import FactorisedDensity
 from codec.entropy.latent import CodedLatent
 from codec.entropy.likelihood import quantise_gaussian
+from codec.entropy.rounding import NOISE, Priced, Rounding
 from codec.entropy.tables import LOGIT_BITS, SCALE_FIRST, SIGMA_BITS, StoredTables, row_of_scale, scale_tables
 from codec.nn import lower_bound
 from codec.nn.classic import doubling, halving
@@ -50,6 +51,7 @@ class _Hyperprior(nn.Module):
         self.channels, self.hyper_channels = channels, hyper_channels
         self.codebook_sizes: tuple[int, ...] = (0, 0)
         self.droppable_from = LATENT
+        self.reductions = (REDUCTION, 1)
         self.analysis, self.synthesis = analysis, synthesis
         self.density = FactorisedDensity(hyper_channels)
         self.hyper_tables = ChannelTables(hyper_channels, reach)
@@ -62,10 +64,10 @@ class _Hyperprior(nn.Module):
         coarse = (-(-rows // REDUCTION), -(-columns // REDUCTION))
         return Layout(((self.hyper_channels, *coarse), (self.channels, rows, columns)), gain)
 
-    def forward(self, n: Tensor, levels: Tensor, price: float | None = None) -> CodedLatent:
-        """Code latents `(B, channels, h, w)`; the levels are not looked at, the price is that of `quantise_gaussian`."""
+    def forward(self, n: Tensor, levels: Tensor, rounding: Rounding = NOISE) -> CodedLatent:
+        """Code latents `(B, channels, h, w)`; the levels are not looked at, rounding as in `quantise_gaussian`."""
         with torch.autocast(n.device.type, enabled=False):
-            return self._code(self._hyper_latent(n.float()), n.float(), price)
+            return self._code(self._hyper_latent(n.float()), n.float(), rounding)
 
     @torch.no_grad()
     def analyse(self, n: Tensor, gain: int = 0, offsets: Tensor | None = None) -> list[Tensor]:
@@ -84,7 +86,7 @@ class _Hyperprior(nn.Module):
         """Code length of planes `(B, *grid)`, summed: differentiable in training, of the integer tables in eval."""
         if not self.training:
             return batch_bits(self, planes)
-        return self._code(planes[HYPER].float(), planes[LATENT].float(), None).bits.sum()
+        return self._code(planes[HYPER].float(), planes[LATENT].float(), NOISE).bits.sum()
 
     @torch.no_grad()
     def freeze(self, planes: Sequence[Tensor], medians: Tensor | None = None) -> float:
@@ -94,7 +96,7 @@ class _Hyperprior(nn.Module):
         rounded = self.hyper_tables.rounded(z)
         self.twin.convert(self.synthesis, rounded)
         known = rounded.float() / FIXED_POINT
-        expected = self.density.bits(known) + self._quantise(known, y, price=0.0).bits.sum()
+        expected = self.density.bits(known) + self._quantise(known, y, Priced()).bits.sum()
         return percent_more(float(batch_bits(self, planes)), float(expected))
 
     def float_twins(self) -> frozenset[str]:
@@ -123,16 +125,16 @@ class _Hyperprior(nn.Module):
     def _hyper_latent(self, y: Tensor) -> Tensor:
         return self.analysis(y.abs() if self.takes_magnitudes else y)
 
-    def _code(self, z: Tensor, y: Tensor, price: float | None) -> CodedLatent:
-        hyper = through_density(self.density, z, price)
-        latent = self._quantise(hyper.latents, y, price)
+    def _code(self, z: Tensor, y: Tensor, rounding: Rounding) -> CodedLatent:
+        hyper = through_density(self.density, z, rounding)
+        latent = self._quantise(hyper.latents, y, rounding)
         return CodedLatent(hyper.bits + latent.bits, latent.latents)
 
-    def _quantise(self, z: Tensor, y: Tensor, price: float | None) -> CodedLatent:
+    def _quantise(self, z: Tensor, y: Tensor, rounding: Rounding) -> CodedLatent:
         """y by the float network on dequantised z."""
         parameters = self.synthesis(z)[..., : y.shape[-2], : y.shape[-1]]
         scale, mean = parameters.chunk(2, 1) if self.has_means else (parameters, torch.zeros_like(y))
-        coded = quantise_gaussian(y, mean, torch.log2(lower_bound(scale, LEAST_SCALE)), price)
+        coded = quantise_gaussian(y, mean, torch.log2(lower_bound(scale, LEAST_SCALE)), rounding)
         return CodedLatent(coded.bits.flatten(1).sum(1), coded.values)
 
 

@@ -18,6 +18,7 @@ from codec.entropy.base import FIXED_POINT, Known, Layout, Rows, Step
 from codec.entropy.driver import batch_bits, percent_more
 from codec.entropy.gaussian import FactorisedDensity
 from codec.entropy.latent import CodedLatent
+from codec.entropy.rounding import NOISE, Rounding
 
 PRECISION = 16
 TAIL = 2.0**-17  # what lies beyond a table's end, to either side, is left to its escape
@@ -105,6 +106,7 @@ class FactorisedLatentPrior(nn.Module):
         self.channels = channels
         self.codebook_sizes: tuple[int, ...] = (0,)
         self.droppable_from = 1
+        self.reductions = (1,)
         self.density = FactorisedDensity(channels)
         self.tables = ChannelTables(channels, reach)
 
@@ -112,10 +114,10 @@ class FactorisedLatentPrior(nn.Module):
         """`(channels, *grid)`; the gain index is not looked at."""
         return Layout(((self.channels, *grid),), gain)
 
-    def forward(self, n: Tensor, levels: Tensor, price: float | None = None) -> CodedLatent:
-        """Code latents `(B, channels, h, w)`; the levels are not looked at, the price is that of `through_density`."""
+    def forward(self, n: Tensor, levels: Tensor, rounding: Rounding = NOISE) -> CodedLatent:
+        """Code latents `(B, channels, h, w)`; the levels are not looked at, rounding as in `through_density`."""
         with torch.autocast(n.device.type, enabled=False):
-            return through_density(self.density, n.float(), price)
+            return through_density(self.density, n.float(), rounding)
 
     @torch.no_grad()
     def analyse(self, n: Tensor, gain: int = 0, offsets: Tensor | None = None) -> list[Tensor]:
@@ -134,7 +136,7 @@ class FactorisedLatentPrior(nn.Module):
         """Code length of planes `(B, *grid)`, summed: differentiable in training, of the integer tables in eval."""
         if not self.training:
             return batch_bits(self, planes)
-        return through_density(self.density, planes[0].float(), None).bits.sum()
+        return through_density(self.density, planes[0].float(), NOISE).bits.sum()
 
     @torch.no_grad()
     def freeze(self, planes: Sequence[Tensor], medians: Tensor | None = None) -> float:
@@ -156,15 +158,11 @@ class FactorisedLatentPrior(nn.Module):
             yield self.tables.step(0, layout.sizes[0])
 
 
-def through_density(density: FactorisedDensity, values: Tensor, price: float | None) -> CodedLatent:
-    """Values `(B, C, *grid)` rounded about the medians, with their own gradient, and the bits `(B,)` of that.
-
-    With no price, in training, noise stands in for rounding in the likelihood; any price counts the rounded values.
-    """
+def through_density(density: FactorisedDensity, values: Tensor, rounding: Rounding) -> CodedLatent:
+    """Values `(B, C, *grid)` rounded about the medians, with their own gradient, and the bits `(B,)` of that."""
     medians = density.quantiles(0.5).view(-1, *[1] * (values.ndim - 2))
-    rounded = torch.round(values.detach() - medians) + medians
-    counted = values + torch.rand_like(values) - 0.5 if price is None else rounded
-    return CodedLatent(density.lengths(counted).flatten(1).sum(1), rounded + (values - values.detach()))
+    rounded = rounding(values - medians, lambda residual: density.lengths(residual + medians))
+    return CodedLatent(density.lengths(rounded.counted + medians).flatten(1).sum(1), rounded.values + medians)
 
 
 def dequantised(latents: NDArray[np.int64], grid: tuple[int, ...]) -> Tensor:

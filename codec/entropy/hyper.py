@@ -14,6 +14,7 @@ from codec.entropy.exact import IntegerNetwork
 from codec.entropy.layers import leaky_sequential
 from codec.entropy.levels import LevelTable, scaled
 from codec.entropy.likelihood import Quantised, quantise_gaussian
+from codec.entropy.rounding import Rounding
 from codec.entropy.tables import LOGIT_BITS, StoredTables, nearest_row, scale_tables
 from codec.nn import level_features
 
@@ -56,10 +57,10 @@ class HyperPath(nn.Module):
         z = self.analysis(torch.cat([compressed, level_features(levels, self.knots)], 1)).float()
         return z * torch.exp2(self.table(_coarse(levels)).chunk(3, 1)[0])
 
-    def forward(self, z: Tensor, levels: Tensor, price: float | None) -> tuple[Quantised, Tensor]:
+    def forward(self, z: Tensor, levels: Tensor, rounding: Rounding) -> tuple[Quantised, Tensor]:
         """Continuous z in steps to what its quantisation costs, and the features on the grid of `levels`."""
         amplitude, mean, log2_scale = self.table(_coarse(levels)).chunk(3, 1)
-        found = quantise_gaussian(z, mean, log2_scale, price)
+        found = quantise_gaussian(z, mean, log2_scale, rounding)
         features = self.synthesis(found.values * torch.exp2(-amplitude))
         return found, features[..., : levels.shape[-2], : levels.shape[-1]]
 

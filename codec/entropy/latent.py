@@ -28,6 +28,7 @@ from codec.entropy.hyper import REDUCTION, HyperPath
 from codec.entropy.layers import leaky_sequential
 from codec.entropy.levels import FINEST, LevelTable, clip_gain, level_inputs, scaled
 from codec.entropy.likelihood import GaussianLikelihood, Likelihood
+from codec.entropy.rounding import NOISE, Priced, Rounding
 from codec.entropy.tables import LOGIT_BITS, StoredTables
 from codec.nn import level_features
 
@@ -88,6 +89,7 @@ class GroupedLatentPrior(nn.Module):
         self.channels, self.groups, self.knots = channels, tuple(groups), knots
         self.codebook_sizes = (0,) * (FIRST_GROUP + len(groups))
         self.droppable_from = FIRST_GROUP
+        self.reductions = (REDUCTION,) * FIRST_GROUP + (1,) * len(groups)
         self.amplitudes = LevelTable(channels, knots)
         self.hyper = HyperPath(
             channels, hyper_channels=hyper_channels, width=hyper_width, features=features, knots=knots
@@ -114,14 +116,14 @@ class GroupedLatentPrior(nn.Module):
         groups = tuple((size, rows, columns) for size in self.groups)
         return Layout((coarse, (self.hyper.hyper_channels, *coarse), *groups), gain)
 
-    def forward(self, n: Tensor, levels: Tensor, price: float | None = None) -> CodedLatent:
+    def forward(self, n: Tensor, levels: Tensor, rounding: Rounding = NOISE) -> CodedLatent:
         """Code normalised latents `(B, channels, h, w)` at levels `(B, 1, h, w)`, which 4 x 4 positions share."""
         with torch.autocast(n.device.type, enabled=False):
             amplitude = self.amplitudes(levels)
             y = n.float() * torch.exp2(amplitude)
         z = self.hyper.analyse(y, levels)
         with torch.autocast(n.device.type, enabled=False):
-            return self._code(z.float(), y, levels, price)
+            return self._code(z.float(), y, levels, rounding)
 
     def analyse(self, n: Tensor, gain: int, offsets: Tensor | None = None) -> list[Tensor]:
         """Normalised latents `(1, channels, h, w)` of one chunk to its planes, continuous ones as float64.
@@ -149,6 +151,10 @@ class GroupedLatentPrior(nn.Module):
         amplitude = self._exact_amplitude(gains[None, :1, :1] if alike else gains[None])[0]
         return torch.from_numpy(values * np.exp2(-amplitude / FIXED_POINT) / FIXED_POINT).float()
 
+    def step_sizes(self, levels: Tensor) -> Tensor:
+        """One quantisation step in units of the normalised latent, at levels `(B, 1, h, w)`."""
+        return torch.exp2(-self.amplitudes(levels)).detach()
+
     def levels(self, layout: Layout, known: Known) -> Tensor:
         """Level of each position of the latent, float32 `(rows, columns)` in [0, 1]."""
         return torch.from_numpy(self.gains(layout, known)).float() / FINEST
@@ -170,10 +176,10 @@ class GroupedLatentPrior(nn.Module):
         gains = self._finer(_rounded_gains(planes[OFFSETS]), planes[FIRST_GROUP].shape[-2:])
         return torch.from_numpy(gains)[:, None].float().to(planes[HYPER].device) / FINEST
 
-    def _code(self, z: Tensor, y: Tensor, levels: Tensor, price: float | None = None) -> CodedLatent:
+    def _code(self, z: Tensor, y: Tensor, levels: Tensor, rounding: Rounding = NOISE) -> CodedLatent:
         """Continuous z and y in steps through the float networks."""
         batch, _, height, width = y.shape
-        hyper, features = self.hyper(z, levels, price)
+        hyper, features = self.hyper(z, levels, rounding)
         bits = hyper.bits.flatten(1).sum(1)
         hats = level_features(levels, self.knots)
         amplitude = self.amplitudes(levels)
@@ -185,7 +191,7 @@ class GroupedLatentPrior(nn.Module):
             for phase, (index, known) in enumerate(self._schedule(height, width, y.device)):
                 seen = Seen(features, before, _planes(own, height, width), known)
                 parameters = self._pass(s, phase)(seen, hats, index)
-                coded = self.likelihood(part[:, index], parameters, log2[:, index], price)
+                coded = self.likelihood(part[:, index], parameters, log2[:, index], rounding)
                 bits = bits + coded.bits.flatten(1).sum(1)
                 own = own.index_copy(1, index, coded.values * torch.exp2(-log2[:, index]))
             before = torch.cat([before, _planes(own, height, width)], 1)
@@ -213,7 +219,7 @@ class GroupedLatentPrior(nn.Module):
             residual = wanted[:, :, work.index.numpy()].transpose(0, 2, 1) - means / FIXED_POINT
             exact.learn(work, np.rint(residual).astype(np.int64) * FIXED_POINT + means)
         y = torch.cat(list(planes[FIRST_GROUP:]), 1).float()
-        expected = self._code(planes[HYPER].float(), y, self._levels(planes), price=0.0).bits.sum()
+        expected = self._code(planes[HYPER].float(), y, self._levels(planes), Priced()).bits.sum()
         offsets = np.rint(planes[OFFSETS].double().cpu().numpy()).astype(np.int64)
         beside = self.offset_tables.tables.bits(np.zeros_like(offsets), offsets).sum()
         return percent_more(float(batch_bits(self, planes)) - float(beside), float(expected))

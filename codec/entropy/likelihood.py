@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from codec.entropy.base import Rows, Step
 from codec.entropy.gaussian import gaussian_bits, lower_bound
 from codec.entropy.levels import scaled
+from codec.entropy.rounding import Rounding
 from codec.entropy.tables import SCALE_FIRST, StoredTables, nearest_row, scale_tables
 
 LEAST_LOG2_SCALE = SCALE_FIRST / 256
@@ -34,7 +35,7 @@ class Likelihood(Protocol):
 
     parameters_per_channel: int
 
-    def __call__(self, y: Tensor, parameters: Tensor, amplitude: Tensor, price: float | None) -> Quantised:
+    def __call__(self, y: Tensor, parameters: Tensor, amplitude: Tensor, rounding: Rounding) -> Quantised:
         """Floats: y `(…, g)`, parameters `(…, parameters_per_channel g)`, log2 amplitudes `(…, g)`."""
 
     def steps(
@@ -48,34 +49,18 @@ class Likelihood(Protocol):
         """Means in 1/256 of a step `(…, g)`, and what chooses or makes the tables."""
 
 
-def quantise_gaussian(y: Tensor, mean: Tensor, log2_scale: Tensor, price: float | None) -> Quantised:
+def quantise_gaussian(y: Tensor, mean: Tensor, log2_scale: Tensor, rounding: Rounding) -> Quantised:
     """Round y to a whole number of steps from its mean; all shapes alike.
 
     Args:
         y: continuous, in steps.
         mean: in steps.
         log2_scale: in steps; bounded from below as the tables are.
-        price: None for training: uniform noise stands in for rounding in the likelihood, and the rounded values have the
-            gradient of y (Minnen and Singh 2020). Else the bits are those of the rounded values, of which the costlier
-            neighbour must be nearer by `price` for each bit that it costs more.
+        rounding: of what is left of y.
     """
-    bounded, residual = lower_bound(log2_scale, LEAST_LOG2_SCALE), y - mean
-    if price is None:
-        rounded = torch.round(residual.detach())
-        bits = gaussian_bits(residual + torch.rand_like(residual) - 0.5, bounded)
-        return Quantised(rounded + (residual - residual.detach()) + mean, bits)
-    rounded = _priced(residual.detach(), bounded.detach(), price)
-    return Quantised(rounded + mean, gaussian_bits(rounded, bounded))
-
-
-def _priced(residual: Tensor, log2_scale: Tensor, price: float) -> Tensor:
-    """The nearer integer, unless the one towards 0 is enough cheaper."""
-    if price == 0:
-        return torch.round(residual)
-    inner = residual.abs().floor()
-    dearer = gaussian_bits(inner + 1, log2_scale) - gaussian_bits(inner, log2_scale)
-    outer = residual.abs() - inner > 0.5 + price * dearer
-    return torch.sign(residual) * (inner + outer)
+    bounded = lower_bound(log2_scale, LEAST_LOG2_SCALE)
+    rounded = rounding(y - mean, lambda residual: gaussian_bits(residual, bounded))
+    return Quantised(rounded.values + mean, gaussian_bits(rounded.counted, bounded))
 
 
 class GaussianLikelihood(nn.Module):
@@ -87,10 +72,10 @@ class GaussianLikelihood(nn.Module):
         super().__init__()
         self.tables = StoredTables(scale_tables())
 
-    def forward(self, y: Tensor, parameters: Tensor, amplitude: Tensor, price: float | None) -> Quantised:
+    def forward(self, y: Tensor, parameters: Tensor, amplitude: Tensor, rounding: Rounding) -> Quantised:
         """Quantise y `(…, g)` by parameters `(…, 2 g)` at log2 amplitudes `(…, g)`."""
         mean, log2_scale = parameters.float().chunk(2, -1)
-        return quantise_gaussian(y, mean * torch.exp2(amplitude), log2_scale + amplitude, price)
+        return quantise_gaussian(y, mean * torch.exp2(amplitude), log2_scale + amplitude, rounding)
 
     def steps(
         self, plane: int, where: NDArray[np.int64], parameters: NDArray[np.int64], amplitude: NDArray[np.int64]

@@ -22,6 +22,7 @@ from codec.entropy.base import FIXED_POINT, Rows, Step
 from codec.entropy.gaussian import gaussian_bits, lower_bound
 from codec.entropy.levels import POWER_BITS, power_of_two, scaled
 from codec.entropy.likelihood import LEAST_LOG2_SCALE, Quantised
+from codec.entropy.rounding import Rounding
 from codec.entropy.tables import SCALE_FIRST, SCALE_ROWS, SCALE_STEP, frequencies_from_logits
 
 Integers = NDArray[np.int64]
@@ -59,8 +60,8 @@ class MixtureLikelihood(nn.Module):
         self._start = np.array([[0] * components, sides, widths], np.int64)  # in 1/256
         self.register_buffer("normal", _normal_table())
 
-    def forward(self, y: Tensor, parameters: Tensor, amplitude: Tensor, price: float | None) -> Quantised:
-        """Quantise y `(…, g)` by parameters `(…, 3 K g)` at log2 amplitudes `(…, g)`; price as in `quantise_gaussian`."""
+    def forward(self, y: Tensor, parameters: Tensor, amplitude: Tensor, rounding: Rounding) -> Quantised:
+        """Quantise y `(…, g)` by parameters `(…, 3 K g)` at log2 amplitudes `(…, g)`; rounding as in `quantise_gaussian`."""
         start = torch.from_numpy(self._start).to(y) / FIXED_POINT
         parts = parameters.float().unflatten(-1, (3, self.components, -1)) + start[..., None]
         logits, mean, log2_scale = parts.unbind(-3)
@@ -72,14 +73,8 @@ class MixtureLikelihood(nn.Module):
             nats = gaussian_bits(values[..., None, :] - mean, log2_scale) * -math.log(2)
             return torch.logsumexp(torch.log_softmax(logits, -2) + nats, -2) / -math.log(2)
 
-        residual = y - centre
-        if price is None:
-            noisy = bits(y + torch.rand_like(y) - 0.5)
-            return Quantised(torch.round(residual.detach()) + (residual - residual.detach()) + centre, noisy)
-        below = torch.floor(residual.detach())
-        dearer = bits(centre + below + 1) - bits(centre + below) if price else torch.zeros_like(below)
-        rounded = below + (residual.detach() - below > 0.5 + price * dearer)
-        return Quantised(rounded + centre, bits(rounded + centre))
+        rounded = rounding(y - centre, lambda residual: bits(residual + centre))
+        return Quantised(rounded.values + centre, bits(rounded.counted + centre))
 
     def steps(self, plane: int, where: Integers, parameters: Integers, amplitude: Integers) -> Iterator[Step]:
         """How symbols at `where` `(n, g)` are coded by integer parameters `(n, 3 K g)` and amplitudes `(n, g)`, in 1/256."""

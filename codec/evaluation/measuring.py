@@ -7,6 +7,7 @@ weight, at one quality; the rate is that of real files.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from codec.evaluation.baselines import Baseline, CodedImage
 from codec.evaluation.measures import USUAL_MEASURES, Measures
@@ -14,19 +15,29 @@ from codec.evaluation.rate_curve import RateCurve, RatePoint
 from codec.evaluation.table import CodecSummary, ImageResult, measure, summarise
 from codec.media import read_image
 from codec.models import LatentCodec
-from codec.models.base import PLAIN, Codec, Encoding
+from codec.models.base import PLAIN, Encoding
 from codec.types import Media
 
 CURVE_QUALITIES = (1, 10, 25, 40, 55, 70, 85, 100)
 """Of the curve of a model with continuous quality."""
 
 
-def is_continuous(codec: Codec) -> bool:
+class FileCodec(Protocol):
+    """The part of a codec that is measured: pictures to files and back."""
+
+    def compress(self, media: Media, encoding: Encoding = PLAIN) -> bytes:
+        """A picture to the bytes of a file."""
+
+    def decompress(self, data: bytes) -> Media:
+        """The way back."""
+
+
+def is_continuous(codec: object) -> bool:
     """Whether a model has qualities to choose from."""
     return isinstance(codec, LatentCodec)
 
 
-def code_with_model(name: str, codec: Codec, media: Media, encoding: Encoding = PLAIN) -> CodedImage:
+def code_with_model(name: str, codec: FileCodec, media: Media, encoding: Encoding = PLAIN) -> CodedImage:
     """Encode to the bytes of a file, decode from them, with the wall time of each."""
     begin = time.perf_counter()
     data = codec.compress(media, encoding)
@@ -42,7 +53,7 @@ def measure_curve(baseline: Baseline, files: Iterable[Path], measures: Measures 
 
 def measure_model_curve(
     name: str,
-    codec: Codec,
+    codec: FileCodec,
     files: Iterable[Path],
     qualities: Sequence[int] = CURVE_QUALITIES,
     measures: Measures = USUAL_MEASURES,

@@ -22,6 +22,7 @@ __all__ = [
     "find",
     "list_checkpoints",
     "load",
+    "load_as",
     "save",
 ]
 

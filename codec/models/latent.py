@@ -5,7 +5,8 @@ pixels ◄─synthesis─ latent ◄────────────── m
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import BinaryIO, Protocol
 
 import torch
@@ -21,6 +22,7 @@ from codec.models.hashing import digest, model_tensors, module_classes
 from codec.models.latent_picture import LatentPicture, LatentPrior, chunk_part, file_of, place_chunk
 from codec.models.picture import PictureReader, assemble
 from codec.models.rate import choose_gain, gain_of
+from codec.models.refine import refine
 from codec.models.roi import region_of
 from codec.models.tiling import Tile, tiles
 from codec.types import Codes, Media, Plane
@@ -62,6 +64,8 @@ class LatentCodec(nn.Module):
         latent_dim: stated once, checked against the prior.
         chunk: side in latent positions of the square that one section of the file holds; contexts end there.
         price: how much nearer, in steps, a symbol farther from its mean must be for each bit that it costs more.
+        coarsest: lambda of quality 1: bits a pixel that a squared error of 1, in 8-bit samples, is worth.
+        finest: lambda of quality 100; between the ends it is interpolated in its logarithm.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class LatentCodec(nn.Module):
         latent_dim: int,
         chunk: int = 128,
         price: float = 0.05,
+        coarsest: float = 0.0008,
+        finest: float = 0.12,
     ) -> None:
         super().__init__()
         if prior.channels != latent_dim:
@@ -81,6 +87,7 @@ class LatentCodec(nn.Module):
             raise ValueError(f"the analysis' stride is {analysis.stride} but the synthesis' is {synthesis.stride}")
         self.analysis, self.prior, self.synthesis = analysis, prior, synthesis
         self.latent_dim, self.stride, self.chunk, self.price = latent_dim, analysis.stride, chunk, price
+        self.coarsest, self.finest = coarsest, finest
 
     @torch.inference_mode()
     def analyse(self, x: Tensor) -> Tensor:
@@ -91,8 +98,7 @@ class LatentCodec(nn.Module):
         latent = torch.empty(1, self.latent_dim, *grid)
         for tile in tiles(grid, WINDOW_PIXELS // self.stride):
             around = tile.grown(self.analysis.halo, grid)
-            pixels = _cut(x, around.scaled(self.stride)).to(self._device)
-            pixels = pixels.float() / FULL_SCALE[pixels.dtype] if pixels.dtype in FULL_SCALE else pixels
+            pixels = unit_scale(_cut(x, around.scaled(self.stride)).to(self._device))
             found = self.analysis(pixels.contiguous(memory_format=torch.channels_last))
             inner = tile.within(around)
             latent[..., tile.rows, tile.columns] = found[..., inner.rows, inner.columns].cpu()
@@ -114,8 +120,10 @@ class LatentCodec(nn.Module):
         latent, levels = torch.empty(1, self.latent_dim, rows, columns), torch.empty(1, 1, rows, columns)
         for tile in tiles((rows, columns), self.chunk):
             layout = self.prior.layout(tile.shape, codes.gain or 0)
-            parts = zip(codes.planes, layout.grids, strict=True)
-            planes = [chunk_part(plane.codes[0], tile, grid).flatten().numpy() for plane, grid in parts]
+            parts = zip(codes.planes, layout.grids, self.prior.reductions, strict=True)
+            planes = [
+                chunk_part(plane.codes[0], tile, grid, reduction).flatten().numpy() for plane, grid, reduction in parts
+            ]
             self._place(latent, levels, tile, layout, walk(self.prior, layout, GivenCodes(planes)))
         pixels = torch.empty(1, 3, rows * self.stride, columns * self.stride)
         for _, tile, block in self._decoded_tiles(latent, levels):
@@ -126,12 +134,30 @@ class LatentCodec(nn.Module):
         """A picture to the bytes of a `.lmc` file."""
         x = media.samples.expand(3, -1, -1)[None]
         picture = self.picture(x, encoding)
+        file_at = self._writer(picture, media, encoding.progressive)
+        gain = choose_gain(encoding, media, file_at, self.decompress)
+        if encoding.effort:
+            file_at = self._writer(self.refined(picture, x, gain, encoding.effort), media, encoding.progressive)
+            gain = choose_gain(encoding, media, file_at, self.decompress)
+        return file_at(gain)
+
+    def refined(self, picture: LatentPicture, x: Tensor, gain: int, steps: int) -> LatentPicture:
+        """The picture with a latent that gradient steps have made better for pixels `(1, 3, H, W)` at a gain."""
+        levels, latent = picture.levels(gain), picture.latent.clone()
+        for tile in tiles((latent.shape[-2], latent.shape[-1]), WINDOW_PIXELS // self.stride):
+            pixels = unit_scale(_cut(x, tile.scaled(self.stride)).to(self._device))
+            part, level = (whole[..., tile.rows, tile.columns].to(self._device) for whole in (latent, levels))
+            latent[..., tile.rows, tile.columns] = refine(self, pixels, part, level, steps).cpu()
+        return picture.with_latent(latent)
+
+    def distortion_price(self, levels: Tensor) -> Tensor:
+        """Bits a pixel that a squared error of 1, in 8-bit samples, is worth at each level: lambda of the training."""
+        return self.coarsest * (self.finest / self.coarsest) ** levels
+
+    def _writer(self, picture: LatentPicture, media: Media, progressive: bool) -> Callable[[int], bytes]:
+        """The file at a gain, written once for each."""
         coding_hash = self.coding_hash()[:HASH_BYTES]
-
-        def file_at(gain: int) -> bytes:
-            return file_of(picture, media, gain, coding_hash, progressive=encoding.progressive)
-
-        return choose_gain(encoding, media, file_at, self.decompress)
+        return cache(lambda gain: file_of(picture, media, gain, coding_hash, progressive=progressive))
 
     def decompress(self, data: bytes, *, partial: bool = False) -> Media:
         """The bytes of a `.lmc` file to a picture; with `partial` planes and chunks that are missing or damaged are guessed."""
@@ -144,8 +170,10 @@ class LatentCodec(nn.Module):
         whole = self.prior.layout(reader.grid, reader.head.gain or 0)
         planes = [torch.zeros(1, *grid, dtype=torch.int64) for grid in whole.grids]
         for index, (layout, known) in chunks.items():
-            for plane, codes, grid in zip(planes, known.codes, layout.grids, strict=True):
-                place_chunk(plane[0], codes, reader.chunks[index], grid)
+            for plane, codes, grid, reduction in zip(
+                planes, known.codes, layout.grids, self.prior.reductions, strict=True
+            ):
+                place_chunk(plane[0], codes, reader.chunks[index], grid, reduction)
         return Codes(tuple(Plane(plane, 0) for plane in planes), self.prior.droppable_from, reader.head.gain)
 
     def priors(self) -> dict[PriorName, EntropyModel]:
@@ -213,6 +241,11 @@ class LatentCodec(nn.Module):
     @property
     def _device(self) -> torch.device:
         return next(self.parameters()).device
+
+
+def unit_scale(pixels: Tensor) -> Tensor:
+    """Samples of any depth as floats in [0, 1]."""
+    return pixels.float() / FULL_SCALE[pixels.dtype] if pixels.dtype in FULL_SCALE else pixels
 
 
 def _cut(x: Tensor, tile: Tile) -> Tensor:

@@ -9,6 +9,10 @@ from torch import Tensor
 
 from codec.container import Head
 from codec.entropy import CodedLatent, EntropyModel, Known, Layout, RoundedLatent, StreamWriter, walk
+from codec.entropy.hyper import REDUCTION
+from codec.entropy.latent import OFFSET_UNIT
+from codec.entropy.levels import FINEST
+from codec.entropy.rounding import NOISE, Rounding
 from codec.models.picture import image_fields, write_picture
 from codec.models.roi import Region
 from codec.models.tiling import Tile, tiles
@@ -21,15 +25,17 @@ class LatentPrior(EntropyModel, Protocol):
     Attributes:
         channels: of the latent.
         droppable_from: planes from here on may be missing.
+        reductions: for each plane, positions of the latent a side for one of the plane.
     """
 
     channels: int
     droppable_from: int
+    reductions: tuple[int, ...]
 
     def layout(self, grid: tuple[int, ...], gain: int = 0) -> Layout:
         """The planes over `(rows, columns)` of the latent."""
 
-    def __call__(self, n: Tensor, levels: Tensor, price: float | None = None) -> CodedLatent:
+    def __call__(self, n: Tensor, levels: Tensor, rounding: Rounding = NOISE) -> CodedLatent:
         """Bits and dequantised latents, differentiable."""
 
     def analyse(self, n: Tensor, gain: int, offsets: Tensor | None = None) -> list[Tensor]:
@@ -40,6 +46,9 @@ class LatentPrior(EntropyModel, Protocol):
 
     def levels(self, layout: Layout, known: Known) -> Tensor:
         """The level of each position."""
+
+    def step_sizes(self, levels: Tensor) -> Tensor:
+        """One quantisation step in units of the normalised latent, `(B, channels, h, w)`."""
 
     def float_twins(self) -> frozenset[str]:
         """Names of floats that `thaw` makes from the integers."""
@@ -65,6 +74,19 @@ class LatentPicture:
         self.prior, self.latent, self.region = prior, latent, region
         self._chunk, self._price = chunk, price
 
+    def with_latent(self, latent: Tensor) -> "LatentPicture":
+        """The same picture with another latent."""
+        return LatentPicture(self.prior, latent, chunk=self._chunk, price=self._price, region=self.region)
+
+    def levels(self, gain: int) -> Tensor:
+        """Level of each position `(1, 1, rows, columns)` at a gain."""
+        rows, columns = self.latent.shape[-2:]
+        if self.region is None:
+            return torch.full((1, 1, rows, columns), gain / FINEST)
+        head, offsets = self.region.at(gain)
+        coarse = (head + OFFSET_UNIT * offsets).clamp(0, FINEST)[None, None] / FINEST
+        return coarse.repeat_interleave(REDUCTION, 2).repeat_interleave(REDUCTION, 3)[..., :rows, :columns].float()
+
     def head_gain(self, gain: int) -> int:
         """What the file's head says at a gain."""
         return gain if self.region is None else self.region.at(gain)[0]
@@ -86,7 +108,7 @@ class LatentPicture:
         for p, grid in enumerate(whole.grids):
             plane = torch.empty(grid, dtype=torch.int64)
             for tile, layout, known in walked:
-                place_chunk(plane, known.codes[p], tile, layout.grids[p])
+                place_chunk(plane, known.codes[p], tile, layout.grids[p], self.prior.reductions[p])
             rows.append(Plane(plane[None], 0))
         return Codes(tuple(rows), self.prior.droppable_from, head)
 
@@ -98,7 +120,7 @@ class LatentPicture:
         head, offsets = (gain, None) if self.region is None else self.region.at(gain)
         layout = self.prior.layout(tile.shape, head)
         if offsets is not None:
-            offsets = chunk_part(offsets, tile, layout.grids[0])
+            offsets = chunk_part(offsets, tile, layout.grids[0], self.prior.reductions[0])
         planes = self.prior.analyse(self.latent[..., tile.rows, tile.columns], head, offsets)
         flat = [plane.reshape(-1).numpy().astype(np.float64) for plane in planes]
         return layout, walk(self.prior, layout, RoundedLatent(flat, self._price), *recorders)
@@ -119,20 +141,16 @@ def file_of(picture: LatentPicture, media: Media, gain: int, coding_hash: bytes,
     return sink.getvalue()
 
 
-def chunk_part(plane: Tensor, tile: Tile, grid: tuple[int, ...]) -> Tensor:
-    """The part of a plane `(…, rows, columns)` that a chunk has, whose plane has `grid`; coarse planes begin accordingly."""
-    top, left = (
-        _start(start, side, cells)
-        for start, side, cells in zip((tile.top, tile.left), tile.shape, grid[-2:], strict=True)
-    )
+def chunk_part(plane: Tensor, tile: Tile, grid: tuple[int, ...], reduction: int) -> Tensor:
+    """The part of a plane `(…, rows, columns)` that a chunk has, whose own has `grid`.
+
+    Args:
+        reduction: positions of the latent a side for one of the plane.
+    """
+    top, left = tile.top // reduction, tile.left // reduction
     return plane[..., top : top + grid[-2], left : left + grid[-1]]
 
 
-def place_chunk(plane: Tensor, codes: np.ndarray, tile: Tile, grid: tuple[int, ...]) -> None:
+def place_chunk(plane: Tensor, codes: np.ndarray, tile: Tile, grid: tuple[int, ...], reduction: int) -> None:
     """Put a chunk's flat codes where they belong."""
-    chunk_part(plane, tile, grid)[:] = torch.from_numpy(codes).reshape(grid)
-
-
-def _start(start: int, side: int, cells: int) -> int:
-    """Where a chunk that begins at position `start` begins in a plane that has `cells` for its `side` positions."""
-    return start // -(-side // cells)
+    chunk_part(plane, tile, grid, reduction)[:] = torch.from_numpy(codes).reshape(grid)

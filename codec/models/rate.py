@@ -21,35 +21,30 @@ def gain_of(quality: int | None) -> int:
 
 def choose_gain(
     encoding: Encoding, media: Media, file_at: Callable[[int], bytes], decompress: Callable[[bytes], Media]
-) -> bytes:
-    """The file that was asked for.
+) -> int:
+    """The gain index of the file that was asked for.
 
     Args:
         encoding: quality or target.
         media: the picture.
-        file_at: the file at a gain index.
+        file_at: the file at a gain index; called again for the same index, so it should remember.
         decompress: the picture of a file, for a target in decibels.
 
     Raises:
         UsageError: no quality reaches the target.
     """
     height, width = media.space
-    files: dict[int, bytes] = {}
-
-    def written(gain: int) -> bytes:
-        return files[gain] if gain in files else files.setdefault(gain, file_at(gain))
-
     if encoding.target_psnr is not None:
-        return written(_nearest_psnr(encoding.target_psnr, media, written, decompress))
+        return _nearest_psnr(encoding.target_psnr, media, file_at, decompress)
     target = encoding.target_bytes
     if encoding.target_bpp is not None:
         target = int(encoding.target_bpp * height * width / 8)
     if target is None:
-        return written(gain_of(encoding.quality))
-    low, _ = bracket(lambda gain: math.log(len(written(gain))), math.log(max(1, target)), ENOUGH_BYTES)
+        return gain_of(encoding.quality)
+    low, _ = bracket(lambda gain: math.log(len(file_at(gain))), math.log(max(1, target)), ENOUGH_BYTES)
     if low < 0:
-        raise UsageError(f"the coarsest quality takes {len(written(0))} bytes, {target} are too few")
-    return written(low)
+        raise UsageError(f"the coarsest quality takes {len(file_at(0))} bytes, {target} are too few")
+    return low
 
 
 def bracket(value: Callable[[int], float], target: float, enough: float) -> tuple[int, int]:
@@ -76,13 +71,13 @@ def bracket(value: Callable[[int], float], target: float, enough: float) -> tupl
 
 
 def _nearest_psnr(
-    target: float, media: Media, written: Callable[[int], bytes], decompress: Callable[[bytes], Media]
+    target: float, media: Media, file_at: Callable[[int], bytes], decompress: Callable[[bytes], Media]
 ) -> int:
     scores: dict[int, float] = {}
 
     def score(gain: int) -> float:
         if gain not in scores:
-            scores[gain] = decibels(media, decompress(written(gain)))
+            scores[gain] = decibels(media, decompress(file_at(gain)))
         return scores[gain]
 
     low, high = bracket(score, target, ENOUGH_DB)

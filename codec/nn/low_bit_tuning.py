@@ -91,7 +91,7 @@ def tune(
         place = step % len(examples)
         error = nn.functional.mse_loss(student(*examples[place]), targets[place])
         optimizer.zero_grad()
-        error.backward()  # type: ignore[no-untyped-call]
+        error.backward()
         optimizer.step()
         schedule.step()
         errors.append(error.item())

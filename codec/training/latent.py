@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from codec.entropy import GroupedLatentPrior
+from codec.entropy.rounding import NOISE, Priced
 from codec.models import LatentCodec
 from codec.nn import channels_last, principal_basis, spread_of
 from codec.training.optimisation import Optimisation, adamw
@@ -28,11 +29,8 @@ class LatentTraining(lightning.LightningModule):
         model: what is trained.
         optimisation: AdamW and schedule.
         total_steps: length of the run.
-        coarsest: lambda of quality 1, with squared errors in 8-bit samples; between the ends it is interpolated in its logarithm.
-        finest: lambda of quality 100.
         mixed: share of crops in which each cell has one of two levels, for regions of interest.
         rounded_from: fraction of the run after which latents are rounded as in files and the analysis is fixed.
-        price: how much nearer, in steps, a neighbour must be for each bit that it costs more.
         start_batches: batches of crops that the PCA sees before the first step.
     """
 
@@ -42,18 +40,14 @@ class LatentTraining(lightning.LightningModule):
         *,
         optimisation: Optimisation,
         total_steps: int,
-        coarsest: float = 0.0008,
-        finest: float = 0.12,
         mixed: float = 0.2,
         rounded_from: float = 0.8,
-        price: float = 0.05,
         start_batches: int = 150,
     ) -> None:
         super().__init__()
         self.model = channels_last(model)
         self.optimisation, self.total_steps = optimisation, total_steps
-        self.coarsest, self.finest, self.mixed = coarsest, finest, mixed
-        self.rounded_from, self.price, self.start_batches = rounded_from, price, start_batches
+        self.mixed, self.rounded_from, self.start_batches = mixed, rounded_from, start_batches
 
     def on_fit_start(self) -> None:
         """Begin at the PCA of patches and the steps that suit each quality, unless a checkpoint brought weights."""
@@ -62,8 +56,7 @@ class LatentTraining(lightning.LightningModule):
         crops = self.trainer.datamodule.crops()  # type: ignore[attr-defined]
         batches = (crops.batch(-1 - i & 0x7FFFFFFF).float() / 255 for i in range(self.start_batches))
         model = self.model
-        step = uniform_step(self.finest)
-        basis = principal_basis(batches, model.latent_dim, model.stride, step)
+        basis = principal_basis(batches, model.latent_dim, model.stride, uniform_step(model.finest))
         for transform in (model.analysis, model.synthesis):
             cast(StartsFromBasis, transform).start_from(basis)
         with torch.no_grad():
@@ -79,9 +72,9 @@ class LatentTraining(lightning.LightningModule):
         rounded = self.global_step >= self.rounded_from * self.total_steps
         with torch.set_grad_enabled(not rounded):
             latent = self.model.analysis(pixels)
-        coded = self.model.prior(latent, levels, self.price if rounded else None)
+        coded = self.model.prior(latent, levels, Priced(self.model.price) if rounded else NOISE)
         errors = (self.model.synthesis(coded.latents, levels).float() - pixels).square().mean(1, keepdim=True) * 255**2
-        prices = self._price_map(levels)
+        prices = self.model.distortion_price(levels)
         area = pixels.shape[-1] * pixels.shape[-2]
         rate, distortion = coded.bits / area, (_finer(prices, pixels) * errors).flatten(1).mean(1)
         loss = ((rate + distortion) * (0.1 / prices.log().flatten(1).mean(1).exp().sqrt())).mean()
@@ -95,7 +88,7 @@ class LatentTraining(lightning.LightningModule):
         losses = []
         for level in SHOWN:
             levels = pixels.new_full((1, 1, height // self.model.stride, width // self.model.stride), level)
-            coded = self.model.prior(self.model.analysis(pixels), levels, self.price)
+            coded = self.model.prior(self.model.analysis(pixels), levels, Priced(self.model.price))
             decoded = self.model.synthesis(coded.latents, levels).float().clamp(0, 1)
             bpp = coded.bits.sum() / (height * width)
             error = (decoded - pixels).square().mean() * 255**2
@@ -110,10 +103,7 @@ class LatentTraining(lightning.LightningModule):
         return adamw(self.model.parameters(), self.optimisation, self.total_steps)
 
     def _price(self, level: float) -> float:
-        return self.coarsest * (self.finest / self.coarsest) ** level
-
-    def _price_map(self, levels: Tensor) -> Tensor:
-        return self.coarsest * (self.finest / self.coarsest) ** levels
+        return float(self.model.distortion_price(torch.tensor(level)))
 
     def _draw_levels(self, batch: Tensor) -> Tensor:
         """One level a crop, or two of which each cell has one: `(B, 1, h, w)` on the latent's grid."""

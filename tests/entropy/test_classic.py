@@ -21,6 +21,7 @@ from codec.entropy import (
     source_of,
     walk,
 )
+from codec.entropy.rounding import Priced
 from codec.entropy.tables import SIGMA_BITS, scales
 from tests.entropy.samples import train
 
@@ -122,7 +123,7 @@ def test_a_hyper_latent_saves_what_the_class_tells(scale_hyperprior: ScaleHyperp
 def test_float_and_integer_paths_agree(scale_hyperprior: ScaleHyperprior) -> None:
     y = classes(5, batch=1)[:, :, :13, :10]
     with torch.no_grad():
-        coded = scale_hyperprior(y, torch.zeros(1, 1, 13, 10), price=0.0)
+        coded = scale_hyperprior(y, torch.zeros(1, 1, 13, 10), Priced())
         planes = scale_hyperprior.analyse(y, gain=3)
     layout = scale_hyperprior.layout((13, 10), gain=3)
     known = walk(scale_hyperprior, layout, source_of(scale_hyperprior, planes))

@@ -11,6 +11,7 @@ from torch import Tensor
 from codec.coding import Decoder, Encoder
 from codec.entropy import GaussianLikelihood, Likelihood, MixtureLikelihood, RoundedLatent, Rows, Step
 from codec.entropy.mixture import MixtureTables
+from codec.entropy.rounding import Priced
 
 SCALE, APART = 1.0, 5.0  # of two modes
 
@@ -29,7 +30,7 @@ def fitted(likelihood: Likelihood, count: int) -> Tensor:
     optimizer = torch.optim.Adam([parameters], 0.1)
     y = two_modes(2048, seed=0)
     for _ in range(150):
-        loss = likelihood(y, parameters.expand(len(y), -1), torch.zeros_like(y), None).bits.mean()
+        loss = likelihood(y, parameters.expand(len(y), -1), torch.zeros_like(y), NOISE).bits.mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -134,7 +135,7 @@ def test_a_price_moves_values_to_where_they_are_cheaper() -> None:
     likelihood = MixtureLikelihood(2)
     parameters = torch.tensor([[5.0, -5.0, 0.0, 0.0, 0.0, 0.0]])  # one component matters, narrow at 0
     y, amplitude = torch.tensor([[0.6], [-0.6], [3.6]]), torch.zeros(3, 1)
-    plain, priced = (likelihood(y, parameters.expand(3, -1), amplitude, price) for price in (0.0, 0.1))
+    plain, priced = (likelihood(y, parameters.expand(3, -1), amplitude, Priced(price)) for price in (0.0, 0.1))
     assert plain.values[:, 0].tolist() == [1.0, -1.0, 4.0]
     assert priced.values[:, 0].tolist() == [0.0, 0.0, 3.0]
     assert (priced.bits < plain.bits).all()
@@ -143,7 +144,7 @@ def test_a_price_moves_values_to_where_they_are_cheaper() -> None:
 def test_training_has_gradients_for_every_parameter_and_for_y() -> None:
     likelihood = MixtureLikelihood(3)
     parameters, y = torch.zeros(16, 18, requires_grad=True), (3 * torch.randn(16, 2)).requires_grad_()
-    found = likelihood(y, parameters, torch.zeros(16, 2), None)
+    found = likelihood(y, parameters, torch.zeros(16, 2), NOISE)
     (found.bits.sum() + found.values.sum()).backward()
     assert parameters.grad is not None
     assert (parameters.grad != 0).any(0).all()

@@ -1,12 +1,10 @@
 """Curves of a model with continuous quality, through real bytes."""
 
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from codec.evaluation import (
     BASELINES,
@@ -18,8 +16,8 @@ from codec.evaluation import (
     psnr,
     report_curves,
 )
-from codec.models.base import PLAIN, Encoding, PriorName
-from codec.types import Codes, Media
+from codec.models.base import PLAIN, Encoding
+from codec.types import Media
 from tests.conftest import synthetic_picture
 
 QUALITIES = (10, 30, 60, 80, 90)
@@ -31,23 +29,8 @@ class JPEGModel:
     def compress(self, media: Media, encoding: Encoding = PLAIN) -> bytes:
         return BASELINES["jpeg"].encode(media.samples, encoding.quality or 50)
 
-    def decompress(self, data: bytes, *, partial: bool = False) -> Media:
+    def decompress(self, data: bytes) -> Media:
         return Media("image", BASELINES["jpeg"].decode(data))
-
-    def encode(self, x: Tensor) -> Codes:
-        raise NotImplementedError
-
-    def decode(self, codes: Codes) -> Tensor:
-        raise NotImplementedError
-
-    def read_codes(self, source: BinaryIO, *, partial: bool = False) -> Codes:
-        raise NotImplementedError
-
-    def coding_hash(self, prior: PriorName = "static") -> bytes:
-        raise NotImplementedError
-
-    def to(self, device: str) -> "JPEGModel":
-        return self
 
 
 @pytest.fixture
