@@ -4,7 +4,8 @@
 
 The int8 roads replace pointwise convolutions only: `_int_mm` with a scale for each position, and oneDNN's fused quantised map with
 a scale for each call. They stay here, as bfloat16 is as fast and needs nothing (docs/benchmarks.md). Milliseconds are the shortest
-of the runs: of processor time with one thread, so that other work on the machine does not count, of wall time with more.
+of the runs: of processor time with one thread, so that other work on the machine does not count, of wall time with more. The loss
+counts the squared change of the output on top of the error that the pictures have.
 """
 
 from __future__ import annotations

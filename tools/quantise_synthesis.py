@@ -96,7 +96,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--tune", type=int, default=0, help="steps of fine-tuning")
     parser.add_argument("--slope", type=float, default=2.0, help="of the gradient factor; 0 is plain straight-through")
     parser.add_argument("--test", type=Path, help="PNG files to measure the loss on; the crops where none are given")
-    parser.add_argument("--cache", type=Path, default=Path("data-cache"), help="for decoded pictures")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="for decoded pictures")
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 

@@ -26,6 +26,14 @@ _ONE = np.uint64(1)
 
 
 @njit(cache=True, error_model="numpy")
+def update_crc(crc: int, data: NDArray[np.uint8], table: NDArray[np.int64]) -> int:
+    """A running checksum after some bytes; `table` is what each byte adds."""
+    for i in range(data.size):
+        crc = table[(crc ^ data[i]) & 0xFF] ^ (crc >> 8)
+    return crc
+
+
+@njit(cache=True, error_model="numpy")
 def intervals_of_rows(
     symbols: IntegerArray,
     rows: IntegerArray,

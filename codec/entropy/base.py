@@ -90,6 +90,7 @@ class Step:
         radix: where a code is several coder symbols (digits), the number of values of this digit; None for whole codes.
         place: worth of one unit of this digit, so a code is the sum of its digits times their places; place 1 comes last.
         numbering: the digits are those of the code's rank in it; None for those of the code itself.
+        certain: int64 `(2, m)`, further positions and their means in 1/256: their code is 0 and takes no bits.
     """
 
     plane: int
@@ -99,6 +100,7 @@ class Step:
     radix: int | None = None
     place: int = 1
     numbering: Numbering | None = None
+    certain: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codec.entropy.exact import IntegerNetwork
+from codec.entropy.exact import BORDER_LIMIT, IntegerLayer, IntegerNetwork
+from codec.entropy.kernels import finish_layer, neighbour_sums
 from codec.entropy.tables import LOGIT_BITS
 
 
@@ -49,6 +51,39 @@ class Seen:
     known: Tensor
 
 
+@dataclass(frozen=True)
+class SeenRows:
+    """The same in the exact path, positions first: integer-valued float64 in 1/256.
+
+    Attributes:
+        features: `(B, h w, features)`.
+        hats: hat functions of the level `(B, h w, knots)`.
+        values: `(B, h w, channels)` of the latent, zero where not known.
+        start: first channel of the group that is coded.
+        stop: the one after its last.
+        known: bool `(h, w)`, where the group is known.
+        index: flat positions `(n,)` that are coded.
+        width: of the grid.
+    """
+
+    features: Tensor
+    hats: Tensor
+    values: Tensor
+    start: int
+    stop: int
+    known: Tensor
+    index: Tensor
+    width: int
+
+    def planes(self) -> Seen:
+        """As int64 planes."""
+        features, before, own = (
+            rows.transpose(1, 2).unflatten(2, (-1, self.width)).long()
+            for rows in (self.features, self.values[..., : self.start], self.values[..., self.start : self.stop])
+        )
+        return Seen(features, before, own, self.known)
+
+
 class Context(nn.Module):
     """Features of what is known; none may depend on `own` where it is not `known`.
 
@@ -65,6 +100,10 @@ class Context(nn.Module):
     def exact(self, seen: Seen) -> Tensor:
         """int64 `(B, channels, h, w)` in 1/256, the same on every machine."""
         raise NotImplementedError
+
+    def exact_rows(self, seen: SeenRows) -> Tensor:
+        """The same as float64 `(B, n, channels)`, only at the positions that are coded."""
+        return self.exact(seen.planes()).flatten(2).transpose(1, 2)[:, seen.index].double()
 
     def convert(self, seen: Seen) -> None:
         """Make the integer part from what was trained, calibrated on what is seen in integers."""
@@ -109,6 +148,10 @@ class EarlierChannels(Context):
 
     exact = forward
 
+    def exact_rows(self, seen: SeenRows) -> Tensor:
+        """Only the positions that are coded."""
+        return seen.values[..., seen.start - self.channels : seen.start][:, seen.index]
+
 
 @dataclass(frozen=True)
 class NeighbourContext:
@@ -144,6 +187,18 @@ class Neighbours(Context):
     def exact(self, seen: Seen) -> Tensor:
         """The same in integers."""
         return self.twin(self._inputs(seen))
+
+    def exact_rows(self, seen: SeenRows) -> Tensor:
+        """Only at the positions that are coded, and only over neighbours that can be known."""
+        layer = cast(IntegerLayer, self.twin.layers[0])
+        weight, bias, shift = layer.doubles()
+        taps = weight.flatten(1).T.contiguous().numpy()
+        first = seen.start if self._own else seen.start - self._seen
+        sums = np.empty((len(seen.values), len(seen.index), self.channels))
+        for values, found in zip(seen.values.numpy(), sums, strict=True):
+            neighbour_sums(values, first, seen.index.numpy(), seen.width, taps, bias.numpy(), self._own, found)
+        finish_layer(sums.ravel(), 2.0**-shift, float(BORDER_LIMIT), -1.0)
+        return torch.from_numpy(sums)
 
     def convert(self, seen: Seen) -> None:
         """One layer."""

@@ -44,15 +44,19 @@ def walk(model: EntropyModel, layout: Layout, source: Source, *recorders: Record
         symbols = source.symbols(step)
         for recorder in recorders:
             recorder.record(step, symbols)
-        known.codes[step.plane][step.where] = _joined(known.codes[step.plane][step.where], symbols, step)
+        known.codes[step.plane][step.where] = _joined(known.codes[step.plane], symbols, step)
+        if step.certain is not None:
+            known.latents[step.plane][step.certain[0]] = step.certain[1]
         if step.means is not None:
             known.latents[step.plane][step.where] = symbols * FIXED_POINT + step.means
     return known
 
 
-def _joined(before: NDArray[np.int64], symbols: NDArray[np.int64], step: Step) -> NDArray[np.int64]:
-    """What is known of codes once this step's digit is added to the earlier ones."""
-    numbers = before + symbols * step.place
+def _joined(codes: NDArray[np.int64], symbols: NDArray[np.int64], step: Step) -> NDArray[np.int64]:
+    """What is known of a plane's codes once this step's digit is added to the earlier ones."""
+    if step.radix is None and step.numbering is None:
+        return symbols
+    numbers = codes[step.where] + symbols * step.place
     return numbers if step.numbering is None or step.place > 1 else step.numbering.codes[numbers]
 
 

@@ -88,15 +88,24 @@ class IntegerNetwork(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Integers of any dtype to int64, shaped as by the float network."""
         signal = values.cpu()
-        if not self._takes_symbols:
-            signal = signal.double()
-            signal = signal if values.dtype in SMALL else signal.clamp(-BORDER_LIMIT, BORDER_LIMIT)
+        return self.run(signal if self._takes_symbols else signal.double()).long()
+
+    @torch.no_grad()
+    def run(self, signal: Tensor) -> Tensor:
+        """The same from integer-valued float64 (from int64 before an embedding) to integer-valued float64."""
+        signal = signal if self._takes_symbols else signal.clamp(-BORDER_LIMIT, BORDER_LIMIT)
         for i, layer in enumerate(self.layers):
-            signal = layer(signal)
             if i in self._weighted:
                 limit = BORDER_LIMIT if i == self._weighted[-1] else LIMIT
-                signal = signal.clamp(-limit, limit)
-        return signal.long()
+                signal = cast(IntegerLayer, layer)(signal, limit, self._slope_after(i))
+        return signal
+
+    def _slope_after(self, i: int) -> int:
+        """Of the rectifier that follows layer i, in 2^-20; negative if none does."""
+        after = self.layers[i + 1] if i + 1 < len(self.layers) else None
+        if isinstance(after, IntegerLeakyReLU):
+            return after.numerator
+        return 0 if isinstance(after, nn.ReLU) else -1
 
 
 class IntegerLayer(nn.Module):
@@ -142,12 +151,26 @@ class IntegerLayer(nn.Module):
         if not isinstance(layer, SummedEmbedding) and layer.bias is not None:
             layer.bias.copy_(self.bias.double() * 2.0 ** -(weight_bits + inputs))
 
-    def forward(self, signal: Tensor) -> Tensor:
-        """Integer-valued float64, or int64 symbols of an embedding, to integer-valued float64."""
+    def forward(self, signal: Tensor, limit: float = math.inf, slope: int = -1) -> Tensor:
+        """Integer-valued float64, or int64 symbols of an embedding, to integer-valued float64: clamped, rectified.
+
+        Args:
+            signal: as the layer takes it.
+            limit: of what is left after the division.
+            slope: of the rectifier in 2^-20, negative for none.
+        """
+        from codec.entropy.kernels import finish_layer
+
+        weight, bias, shift = self.doubles()
+        sums = self._sum(signal, weight, bias).contiguous()
+        finish_layer(sums.view(-1).numpy(), 2.0**-shift, float(limit), float(slope))
+        return sums
+
+    def doubles(self) -> tuple[Tensor, Tensor, int]:
+        """Weight and bias as float64, and the shift."""
         if self._doubles is None:
             self._doubles = self.weight.cpu().double(), self.bias.cpu().double(), int(self.shift)
-        weight, bias, shift = self._doubles
-        return divide(self._sum(signal, weight, bias), shift)
+        return self._doubles
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)
@@ -195,11 +218,11 @@ class IntegerLeakyReLU(nn.Module):
 
     def __init__(self, slope: float) -> None:
         super().__init__()
-        self._numerator = round(slope * 2.0**SLOPE_BITS)
+        self.numerator = round(slope * 2.0**SLOPE_BITS)
 
     def forward(self, signal: Tensor) -> Tensor:
         """Any shape."""
-        return torch.where(signal < 0, torch.floor(signal * self._numerator * 2.0**-SLOPE_BITS), signal)
+        return torch.where(signal < 0, torch.floor(signal * self.numerator * 2.0**-SLOPE_BITS), signal)
 
 
 def _depthwise(signal: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ channel slices (Minnen, Singh 2020, arXiv:2007.08739) and uneven space-channel g
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import cast
 
 import numpy as np
@@ -21,15 +20,14 @@ from torch import Tensor, nn
 
 from codec.coding import FrozenTables, tables_from_pmfs
 from codec.entropy.base import FIXED_POINT, Known, Layout, Rows, Step
-from codec.entropy.contexts import Context, ContextChoice, Place, Seen, build_contexts
+from codec.entropy.contexts import ContextChoice, Place, Seen
 from codec.entropy.driver import batch_bits, percent_more
-from codec.entropy.exact import IntegerNetwork
+from codec.entropy.group_pass import ExactPasses, GroupPass
 from codec.entropy.hyper import REDUCTION, HyperPath
-from codec.entropy.layers import leaky_sequential
-from codec.entropy.levels import FINEST, LevelTable, clip_gain, level_inputs, scaled
-from codec.entropy.likelihood import GaussianLikelihood, Likelihood
+from codec.entropy.levels import FINEST, LevelTable, clip_gain
+from codec.entropy.likelihood import GaussianLikelihood, Likelihood, Spot
 from codec.entropy.rounding import NOISE, Priced, Rounding
-from codec.entropy.tables import LOGIT_BITS, StoredTables
+from codec.entropy.tables import StoredTables
 from codec.nn import level_features
 
 OFFSETS, HYPER, FIRST_GROUP = 0, 1, 2  # planes
@@ -208,16 +206,18 @@ class GroupedLatentPrior(nn.Module):
         latents = self.hyper.freeze(planes[HYPER], coarse)
         values = np.concatenate([plane.double().cpu().numpy() for plane in planes[FIRST_GROUP:]], 1)
         grid = cast(tuple[int, int], values.shape[-2:])
-        exact = ExactPasses(self, self.hyper.exact_features(latents, coarse, grid), self._finer(coarse, grid))
+        exact = self._exact_passes(self.hyper.exact_features(latents, coarse, grid), self._finer(coarse, grid))
+        values = values.reshape(*values.shape[:2], -1)
         for s, phase in self._order():
-            module, work = self._pass(s, phase), exact.begin(s, phase)
-            module.convert(work.seen, work.hats, work.index, self.amplitudes.values.device)
-            means, _ = self.likelihood.exact(work.parameters(), work.amplitude)
-            wanted = values[:, sum(self.groups[:s]) :][:, : self.groups[s]].reshape(
-                *values.shape[:1], self.groups[s], -1
-            )
-            residual = wanted[:, :, work.index.numpy()].transpose(0, 2, 1) - means / FIXED_POINT
-            exact.learn(work, np.rint(residual).astype(np.int64) * FIXED_POINT + means)
+            start, stop = self._span(s)
+            module, work = self._pass(s, phase), exact.begin(start, stop, phase)
+            module.convert(work.seen, self.amplitudes.values.device)
+            parameters = module.exact(work.seen).long().numpy().reshape(len(coarse), len(work.index), -1)
+            means, _ = self.likelihood.exact(parameters, work.amplitude)
+            residual = values[:, start:stop][:, :, work.index].transpose(0, 2, 1) - means / FIXED_POINT
+            found = np.zeros((len(coarse), stop - start, values.shape[2]), np.int64)
+            found[:, :, work.index] = (np.rint(residual).astype(np.int64) * FIXED_POINT + means).transpose(0, 2, 1)
+            exact.learn(work, found)
         y = torch.cat(list(planes[FIRST_GROUP:]), 1).float()
         expected = self._code(planes[HYPER].float(), y, self._levels(planes), Priced()).bits.sum()
         offsets = np.rint(planes[OFFSETS].double().cpu().numpy()).astype(np.int64)
@@ -246,18 +246,32 @@ class GroupedLatentPrior(nn.Module):
         coarse = _gains(known.codes[OFFSETS].reshape(coarse_grid), layout.gain)
         yield self.hyper.step(HYPER, coarse)
         features = self.hyper.exact_features(known.latents[HYPER], coarse[None], grid)
-        exact = ExactPasses(self, features, self._finer(coarse[None], grid))
+        exact = self._exact_passes(features, self._finer(coarse[None], grid))
         for s, phase in self._order():
-            work, plane = exact.begin(s, phase), FIRST_GROUP + s
-            channels = np.arange(self.groups[s]) * (grid[0] * grid[1])
-            where = work.index.numpy()[:, None] + channels
-            yield from self.likelihood.steps(plane, where, work.parameters()[0], work.amplitude[0])
-            exact.learn(work, known.latents[plane][where][None])
+            start, stop = self._span(s)
+            work, plane = exact.begin(start, stop, phase), FIRST_GROUP + s
+            spot = Spot(plane, work.index, grid[0] * grid[1])
+            yield from self.likelihood.steps(spot, self._pass(s, phase).exact(work.seen).numpy(), work.amplitude[0])
+            exact.learn(work, known.latents[plane].reshape(1, stop - start, -1))
+
+    def _exact_passes(self, features: Tensor, gains: NDArray[np.int64]) -> ExactPasses:
+        """The state before the first pass; one amplitude stands for all positions where the gain is the same everywhere."""
+        alike = bool(np.all(gains == gains[:, :1, :1]))
+        few = gains[:, :1, :1] if alike else gains
+        amplitude = self.amplitudes.exact(few.ravel()).reshape(len(gains), -1, self.channels)
+        _, height, width = gains.shape
+        schedule = self._schedule(height, width, torch.device("cpu"))
+        return ExactPasses(features, gains, amplitude, knots=self.knots, schedule=schedule)
+
+    def _span(self, s: int) -> tuple[int, int]:
+        """First channel of group s, and the one after its last."""
+        start = sum(self.groups[:s])
+        return start, start + self.groups[s]
 
     def _order(self) -> Iterator[tuple[int, int]]:
         return ((s, phase) for s in range(len(self.groups)) for phase in range(self._phases))
 
-    def _pass(self, s: int, phase: int) -> "GroupPass":
+    def _pass(self, s: int, phase: int) -> GroupPass:
         return cast(GroupPass, self.passes[s * self._phases + phase])
 
     def _schedule(self, height: int, width: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
@@ -277,114 +291,6 @@ class GroupedLatentPrior(nn.Module):
         """`(B, rows, columns)` to `(B, channels, rows, columns)` in 1/256."""
         found = self.amplitudes.exact(gains.ravel()).reshape(*gains.shape, self.channels)
         return np.ascontiguousarray(found.transpose(0, 3, 1, 2))
-
-
-class GroupPass(nn.Module):
-    """One pass: contexts, and a pointwise network from all that is seen to the parameters of each channel.
-
-    Args:
-        place: which pass.
-        contexts: choices, those that have something to add here are built.
-        width: hidden channels.
-        knots: hat functions of the level.
-        parameters: of the likelihood, for each channel.
-    """
-
-    def __init__(
-        self, place: Place, contexts: Sequence[ContextChoice], width: int, knots: int, parameters: int
-    ) -> None:
-        super().__init__()
-        self.contexts = build_contexts(contexts, place)
-        inputs = place.features + knots + sum(cast(Context, context).channels for context in self.contexts)
-        last = nn.Linear(width, parameters * place.own)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.network = leaky_sequential(nn.Linear(inputs, width), nn.Linear(width, width), last)
-        self.twin = IntegerNetwork(self.network, input_bits=LOGIT_BITS, output_bits=LOGIT_BITS)
-
-    def forward(self, seen: Seen, hats: Tensor, index: Tensor) -> Tensor:
-        """Parameters `(B, n, parameters * own)` at flat positions `index` `(n,)`."""
-        found = [seen.features, hats, *(context(seen) for context in self.contexts)]
-        return self.network(torch.cat([_rows(planes)[:, index] for planes in found], 2))
-
-    def exact(self, seen: Seen, hats: Tensor, index: Tensor) -> Tensor:
-        """The same as int64 in 1/256, with a flat batch `(B n, …)`."""
-        return self.twin(self._inputs(seen, hats, index))
-
-    def convert(self, seen: Seen, hats: Tensor, index: Tensor, device: torch.device) -> None:
-        """Make the integer part, calibrated on what is seen in integers."""
-        for context in self.contexts:
-            cast(Context, context).convert(seen)
-        self.twin.convert(self.network, self._inputs(seen, hats, index).to(device))
-
-    def thaw(self) -> None:
-        """Make the float part from the integer one."""
-        for context in self.contexts:
-            cast(Context, context).thaw()
-        self.twin.restore(self.network)
-
-    def _inputs(self, seen: Seen, hats: Tensor, index: Tensor) -> Tensor:
-        found = [seen.features, hats, *(cast(Context, context).exact(seen) for context in self.contexts)]
-        return torch.cat([_rows(planes)[:, index] for planes in found], 2).flatten(0, 1)
-
-
-@dataclass(frozen=True)
-class Work:
-    """One pass of the exact path.
-
-    Attributes:
-        amplitude: int64 in 1/256, at the positions that the pass codes: `(B, n, own)`, or `(B, 1, own)` if they are alike.
-    """
-
-    module: GroupPass
-    seen: Seen
-    hats: Tensor
-    index: Tensor
-    amplitude: NDArray[np.int64]
-
-    def parameters(self) -> NDArray[np.int64]:
-        """Integer parameters `(B, n, …)`."""
-        flat = self.module.exact(self.seen, self.hats, self.index).numpy()
-        return flat.reshape(len(self.amplitude), len(self.index), flat.shape[-1])
-
-
-class ExactPasses:
-    """The integer state of a chunk or a batch of chunks while its groups become known.
-
-    Args:
-        prior: whose passes.
-        features: int64 `(B, features, h, w)`.
-        gains: gain index of each position `(B, h, w)`.
-    """
-
-    def __init__(self, prior: GroupedLatentPrior, features: Tensor, gains: NDArray[np.int64]) -> None:
-        self._prior, self._features = prior, features
-        batch, height, width = gains.shape
-        hats = level_inputs(gains.ravel(), prior.knots).reshape(batch, height, width, -1)
-        self._hats = torch.from_numpy(np.ascontiguousarray(hats.transpose(0, 3, 1, 2)))
-        self._alike = bool(np.all(gains == gains[:, :1, :1]))
-        self._amplitude = prior._exact_amplitude(gains[:, :1, :1] if self._alike else gains).reshape(
-            batch, prior.channels, -1
-        )
-        self._schedule = prior._schedule(height, width, torch.device("cpu"))
-        self._values = torch.zeros(batch, prior.channels, height, width, dtype=torch.int64)
-        self._starts = [0, *accumulate(prior.groups)]
-
-    def begin(self, s: int, phase: int) -> Work:
-        """What pass `phase` of group s sees."""
-        start, stop = self._starts[s : s + 2]
-        index, known = self._schedule[phase]
-        seen = Seen(self._features, self._values[:, :start], self._values[:, start:stop], known)
-        amplitude = self._amplitude[:, start:stop].transpose(0, 2, 1)
-        amplitude = amplitude if self._alike else amplitude[:, index.numpy()]
-        self._now = start, stop
-        return Work(self._prior._pass(s, phase), seen, self._hats, index, amplitude)
-
-    def learn(self, work: Work, latents: NDArray[np.int64]) -> None:
-        """Take in dequantised values `(B, n, own)` in 1/256 of a step."""
-        start, stop = self._now
-        normalised = torch.from_numpy(scaled(latents, -work.amplitude)).transpose(1, 2)
-        self._values.view(*self._values.shape[:2], -1)[:, start:stop, work.index] = normalised
 
 
 def _rows(planes: Tensor) -> Tensor:

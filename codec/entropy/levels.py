@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from codec.entropy.base import FIXED_POINT
+from codec.entropy.kernels import POWER_BITS
 from codec.nn import level_features
 
 FINEST = 1023  # the largest gain index; a level is index / FINEST
-POWER_BITS = 24
 _LARGEST = 16 * FIXED_POINT  # log2 amplitudes are clamped to 2^-16 … 2^16
 
 
@@ -66,7 +66,7 @@ class LevelTable(nn.Module):
 
 
 @cache
-def _fractional_powers() -> NDArray[np.int64]:
+def fractional_powers() -> NDArray[np.int64]:
     """2^(24 + i / 256), rounded, made without floats."""
     powers = (Decimal(2) ** (POWER_BITS + Decimal(i) / FIXED_POINT) for i in range(FIXED_POINT))
     return np.array([int(power.to_integral_value()) for power in powers], np.int64)
@@ -75,7 +75,7 @@ def _fractional_powers() -> NDArray[np.int64]:
 def power_of_two(exponents: NDArray[np.int64]) -> NDArray[np.int64]:
     """2^(e / 256) in 2^-24 for integers e of at most 16 * 256, any shape; small ones are rounded down."""
     shift = exponents >> 8
-    powers = _fractional_powers()[exponents & (FIXED_POINT - 1)]
+    powers = fractional_powers()[exponents & (FIXED_POINT - 1)]
     return np.where(shift >= 0, powers << np.maximum(shift, 0), powers >> np.maximum(-shift, 0))
 
 

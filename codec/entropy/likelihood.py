@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from codec.entropy.base import Rows, Step
 from codec.entropy.gaussian import gaussian_bits, lower_bound
-from codec.entropy.levels import scaled
+from codec.entropy.kernels import place_gaussians
+from codec.entropy.levels import fractional_powers, scaled
 from codec.entropy.rounding import Rounding
-from codec.entropy.tables import SCALE_FIRST, StoredTables, nearest_row, scale_tables
+from codec.entropy.tables import SCALE_FIRST, SCALE_ROWS, SCALE_STEP, StoredTables, nearest_row, scale_tables
 
 LEAST_LOG2_SCALE = SCALE_FIRST / 256
 
@@ -24,6 +25,25 @@ class Quantised:
 
     values: Tensor
     bits: Tensor
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a pass codes.
+
+    Attributes:
+        plane: of the group.
+        index: int64 `(n,)` flat positions.
+        positions: of the whole grid; the symbol of channel c at position p has place c * positions + p.
+    """
+
+    plane: int
+    index: NDArray[np.int64]
+    positions: int
+
+    def places(self, channels: int) -> NDArray[np.int64]:
+        """`(n, channels)`."""
+        return self.index[:, None] + np.arange(channels) * self.positions
 
 
 class Likelihood(Protocol):
@@ -38,10 +58,8 @@ class Likelihood(Protocol):
     def __call__(self, y: Tensor, parameters: Tensor, amplitude: Tensor, rounding: Rounding) -> Quantised:
         """Floats: y `(…, g)`, parameters `(…, parameters_per_channel g)`, log2 amplitudes `(…, g)`."""
 
-    def steps(
-        self, plane: int, where: NDArray[np.int64], parameters: NDArray[np.int64], amplitude: NDArray[np.int64]
-    ) -> Iterator[Step]:
-        """Integers in 1/256, of positions `(n, g)`."""
+    def steps(self, spot: Spot, parameters: NDArray[np.float64], amplitude: NDArray[np.int64]) -> Iterator[Step]:
+        """What to code at a spot, by integer-valued parameters `(n, parameters_per_channel g)` and amplitudes `(n or 1, g)`."""
 
     def exact(
         self, parameters: NDArray[np.int64], amplitude: NDArray[np.int64]
@@ -77,12 +95,17 @@ class GaussianLikelihood(nn.Module):
         mean, log2_scale = parameters.float().chunk(2, -1)
         return quantise_gaussian(y, mean * torch.exp2(amplitude), log2_scale + amplitude, rounding)
 
-    def steps(
-        self, plane: int, where: NDArray[np.int64], parameters: NDArray[np.int64], amplitude: NDArray[np.int64]
-    ) -> Iterator[Step]:
-        """How symbols at `where` `(n, g)` are coded by integer parameters `(n, 2 g)` and amplitudes `(n, g)`, in 1/256."""
-        means, rows = self.exact(parameters, amplitude)
-        yield Step(plane, where.ravel(), Rows(rows.ravel(), self.tables.tables), means=means.ravel())
+    def steps(self, spot: Spot, parameters: NDArray[np.float64], amplitude: NDArray[np.int64]) -> Iterator[Step]:
+        """Channel by channel. Where the scale is that of the first table, less than a ninth of a step, the code is 0 for sure."""
+        channels = amplitude.shape[1]
+        coded = np.empty((3, len(spot.index) * channels), np.int64)
+        certain = np.empty((2, coded.shape[1]), np.int64)
+        rows = (SCALE_FIRST, SCALE_STEP, SCALE_ROWS)
+        done, sure = place_gaussians(
+            parameters, amplitude, spot.index, spot.positions, fractional_powers(), rows, coded, certain
+        )
+        where, means, index = coded[:, :done]
+        yield Step(spot.plane, where, Rows(index, self.tables.tables), means=means, certain=certain[:, :sure])
 
     def exact(
         self, parameters: NDArray[np.int64], amplitude: NDArray[np.int64]

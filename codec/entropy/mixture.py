@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from codec.coding import FrozenTables
 from codec.entropy.base import FIXED_POINT, Rows, Step
 from codec.entropy.gaussian import gaussian_bits, lower_bound
-from codec.entropy.levels import POWER_BITS, power_of_two, scaled
-from codec.entropy.likelihood import LEAST_LOG2_SCALE, Quantised
+from codec.entropy.kernels import POWER_BITS
+from codec.entropy.levels import power_of_two, scaled
+from codec.entropy.likelihood import LEAST_LOG2_SCALE, Quantised, Spot
 from codec.entropy.rounding import Rounding
 from codec.entropy.tables import SCALE_FIRST, SCALE_ROWS, SCALE_STEP, frequencies_from_logits
 
@@ -76,14 +77,15 @@ class MixtureLikelihood(nn.Module):
         rounded = rounding(y - centre, lambda residual: bits(residual + centre))
         return Quantised(rounded.values + centre, bits(rounded.counted + centre))
 
-    def steps(self, plane: int, where: Integers, parameters: Integers, amplitude: Integers) -> Iterator[Step]:
-        """How symbols at `where` `(n, g)` are coded by integer parameters `(n, 3 K g)` and amplitudes `(n, g)`, in 1/256."""
-        means, parts = self.exact(parameters, amplitude)
+    def steps(self, spot: Spot, parameters: NDArray[np.float64], amplitude: Integers) -> Iterator[Step]:
+        """How symbols at a spot are coded by integer-valued parameters `(n, 3 K g)` and amplitudes `(n or 1, g)`, in 1/256."""
+        means, parts = self.exact(parameters.astype(np.int64), amplitude)
+        where = spot.places(amplitude.shape[1])
         flat = np.moveaxis(parts, -1, 1).reshape(-1, 3, self.components)
         tables = MixtureTables(*flat.transpose(1, 0, 2))
         for part in tables.portions():
             rows = Rows(np.arange(part.stop - part.start), tables.frozen(part, self.normal.cpu().numpy()))
-            yield Step(plane, where.ravel()[part], rows, means=means.ravel()[part])
+            yield Step(spot.plane, where.ravel()[part], rows, means=means.ravel()[part])
 
     def exact(self, parameters: Integers, amplitude: Integers) -> tuple[Integers, Integers]:
         """Means of the dominant components in 1/256 of a step `(…, g)`, and what the tables need `(…, 3, K, g)`.

@@ -93,6 +93,9 @@ class Codec(Protocol):
     def priors(self) -> Mapping[PriorName, object]:
         """The entropy models at hand by name, the best last."""
 
+    def seal(self) -> None:
+        """Remember the coding hashes, which take milliseconds: the coding part will not change."""
+
     def float_twins(self) -> frozenset[str]:
         """Names in the state dict of floats that only training needs, since integers stand for them in files."""
 

@@ -106,6 +106,7 @@ def load(wanted: str | Path) -> "Codec":
     model = cast("Codec", build(config))
     _fill(model, {name: _widen(tensor) for name, tensor in load_file(info.folder / WEIGHTS).items()})
     model = cast("Codec", channels_last(cast("nn.Module", model).eval().requires_grad_(False)))
+    model.seal()
     if _hashes(model) != info.coding_hashes:
         raise ModelNotFoundError(f"checkpoint {info.folder} is damaged: its coding part does not match its hash")
     return model

@@ -88,6 +88,7 @@ class LatentCodec(nn.Module):
         self.analysis, self.prior, self.synthesis = analysis, prior, synthesis
         self.latent_dim, self.stride, self.chunk, self.price = latent_dim, analysis.stride, chunk, price
         self.coarsest, self.finest = coarsest, finest
+        self._sealed: bytes | None = None
 
     @torch.inference_mode()
     def analyse(self, x: Tensor) -> Tensor:
@@ -182,6 +183,8 @@ class LatentCodec(nn.Module):
 
     def coding_hash(self, prior: PriorName = "learned") -> bytes:
         """SHA-256 of all that a decoder must share to read the codes: geometry and the prior's integers."""
+        if self._sealed is not None and not self.training:
+            return self._sealed
         model = self.priors()[prior]
         facts = {
             "codec": type(self).__name__,
@@ -191,6 +194,16 @@ class LatentCodec(nn.Module):
         }
         integers = ((name, tensor) for name, tensor in model_tensors(model) if not tensor.is_floating_point())
         return digest(facts, {"prior": integers})
+
+    def seal(self) -> None:
+        """Remember the coding hash: from now on the integers do not change, until `train` is called."""
+        self._sealed = None
+        self._sealed = self.coding_hash()
+
+    def train(self, mode: bool = True) -> "LatentCodec":
+        """As of any module; training breaks the seal."""
+        self._sealed = None if mode else self._sealed
+        return super().train(mode)
 
     def float_twins(self) -> frozenset[str]:
         """Floats of the prior that follow from its integers."""

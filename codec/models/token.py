@@ -71,6 +71,7 @@ class TokenCodec(nn.Module):
         self.prior, self.learned_prior = prior, learned_prior
         self.latent_dim, self.stride = latent_dim, encoder.stride
         self.tile, self.chunk = tile, chunk
+        self._sealed: dict[PriorName, bytes] = {}
 
     def encode(self, x: Tensor) -> Codes:
         """Pixels to codes, tile by tile.
@@ -170,6 +171,8 @@ class TokenCodec(nn.Module):
 
     def coding_hash(self, prior: PriorName = "static") -> bytes:
         """SHA-256 of all that a decoder must share to read the codes: geometry, quantizer, integers of the prior of that name."""
+        if prior in self._sealed and not self.training:
+            return self._sealed[prior]
         model = self.priors()[prior]
         facts = {
             "codec": type(self).__name__,
@@ -181,6 +184,16 @@ class TokenCodec(nn.Module):
         }
         integers = ((name, tensor) for name, tensor in model_tensors(model) if not tensor.is_floating_point())
         return digest(facts, {"quantizer": model_tensors(self.quantizer), "prior": integers})
+
+    def seal(self) -> None:
+        """Remember the coding hashes: from now on codebook and integers do not change, until `train` is called."""
+        self._sealed = {}
+        self._sealed = {name: self.coding_hash(name) for name in self.priors()}
+
+    def train(self, mode: bool = True) -> "TokenCodec":
+        """As of any module; training breaks the seal."""
+        self._sealed = {} if mode else self._sealed
+        return super().train(mode)
 
     def float_twins(self) -> frozenset[str]:
         """Floats of the learned prior: its integers write files."""

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from codec.coding import Decoder, Encoder
 from codec.entropy import GaussianLikelihood, Likelihood, MixtureLikelihood, RoundedLatent, Rows, Step
+from codec.entropy.likelihood import Spot
 from codec.entropy.mixture import MixtureTables
-from codec.entropy.rounding import Priced
+from codec.entropy.rounding import NOISE, Priced
 
 SCALE, APART = 1.0, 5.0  # of two modes
 
@@ -38,9 +39,8 @@ def fitted(likelihood: Likelihood, count: int) -> Tensor:
 
 
 def steps_of(likelihood: Likelihood, parameters: Tensor, count: int) -> list[Step]:
-    integers = torch.round(256 * parameters).long().expand(count, -1).numpy()
-    where = np.arange(count)[:, None]
-    return list(likelihood.steps(3, where, integers, np.zeros((count, 1), np.int64)))
+    integers = torch.round(256 * parameters).double().expand(count, -1).numpy()
+    return list(likelihood.steps(Spot(3, np.arange(count), count), integers, np.zeros((count, 1), np.int64)))
 
 
 def rounded(steps: list[Step], y: NDArray[np.float64]) -> list[NDArray[np.int64]]:
@@ -89,12 +89,12 @@ def test_tables_are_those_of_the_floats(components: int) -> None:
     parameters = random_parameters(count, channels, components, seed=components)
     amplitude = torch.round(256 * torch.randn(count, channels, generator=torch.Generator().manual_seed(1))) / 256
     y = 5 * torch.randn(count, channels, generator=torch.Generator().manual_seed(2))
-    found = likelihood(y, parameters, amplitude, 0.0)
-    where = np.arange(count)[:, None] + count * np.arange(channels)
+    found = likelihood(y, parameters, amplitude, Priced())
+    spot = Spot(2, np.arange(count), count)
     integers, log2 = ((256 * part).long().numpy() for part in (parameters, amplitude))
-    (step,) = likelihood.steps(2, where, integers, log2)
+    (step,) = likelihood.steps(spot, integers.astype(np.float64), log2)
     assert step.means is not None
-    assert np.array_equal(step.where, where.ravel())
+    assert np.array_equal(step.where, spot.places(channels).ravel())
     residual = y.numpy().ravel() - step.means / 256
     symbols, clear = np.rint(residual).astype(np.int64), np.abs(residual % 1 - 0.5) > 0.02
     assert np.abs(found.values.numpy().ravel() - symbols - step.means / 256)[clear].max() < 0.02
@@ -109,7 +109,7 @@ def test_everything_can_be_coded() -> None:
     parameters = random_parameters(count, 1, 3, seed=9) * torch.tensor([1.0, 1, 1, 500, 500, 500, 3, 3, 3])
     steps = steps_of(likelihood, parameters[:1], count) + list(
         likelihood.steps(
-            3, np.arange(count)[:, None], (256 * parameters).long().numpy(), np.zeros((count, 1), np.int64)
+            Spot(3, np.arange(count), count), (256 * parameters).long().double().numpy(), np.zeros((count, 1), np.int64)
         )
     )
     random, encoder = np.random.default_rng(0), Encoder()

@@ -123,6 +123,8 @@ def _fill(model: Any, known: Known, flat: list[np.ndarray], done: list[Step], ra
         known.codes[plane][:] = random.integers(size, size=count) if size else random.integers(-99, 99, size=count)
         known.latents[plane][:] = random.integers(-9999, 9999, size=count)
     for step in done:
+        if step.certain is not None:
+            known.codes[step.plane][step.certain[0]], known.latents[step.plane][step.certain[0]] = 0, step.certain[1]
         codes, truth, where = known.codes[step.plane], flat[step.plane], step.where
         if step.radix is None:
             codes[where] = truth[where]

@@ -1,5 +1,7 @@
 """A low-bit checkpoint: it reads the original's files, loses little, is smaller, and its widths keep to a budget."""
 
+import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -7,12 +9,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from codec.models import TokenCodec, checkpoint
-from codec.models.deployment import bits_within, decoded, deploy, examples_of, low_bit_copy, synthesis_of, uniform_bits
+from codec.models import LatentCodec, TokenCodec, checkpoint
+from codec.models.deployment import (
+    Model,
+    bits_within,
+    decoded,
+    deploy,
+    examples_of,
+    low_bit_copy,
+    synthesis_of,
+    uniform_bits,
+)
 from codec.nn import PatchDecoder, PatchEncoder, principal_basis
 from codec.nn.sensitivity import damage, damage_of_db
 from codec.types import Media
 from tests.conftest import synthetic_picture
+from tests.models.latent_models import CONFIG as LATENT_CONFIG
+from tests.models.latent_models import small_latent_codec
 
 CONFIG: dict[str, Any] = {
     "_target_": "codec.models.TokenCodec",
@@ -38,13 +51,11 @@ def original(tmp_path: Path) -> Path:
 
 
 def loaded(folder: Path) -> TokenCodec:
-    model = checkpoint.load(folder)
-    assert isinstance(model, TokenCodec)
-    return model
+    return checkpoint.load_as(TokenCodec, folder)
 
 
-def psnr(model: TokenCodec, pictures: list[Tensor]) -> Tensor:
-    errors = [(back - pixels / 255).square().mean() for pixels, back in decoded(model, pictures, [])]
+def psnr(model: Model, pictures: list[Tensor], qualities: Sequence[int] = ()) -> Tensor:
+    errors = [(back - pixels / 255).square().mean() for pixels, back in decoded(model, pictures, qualities)]
     return -10 * torch.log10(torch.stack(errors)).mean()
 
 
@@ -67,6 +78,18 @@ def test_low_bit_checkpoint_decodes_the_same_file(original: Path, tmp_path: Path
     assert (there - back).abs().max() <= 4
     x = examples_of(saved, PICTURES, [])[0].inputs
     assert torch.equal(synthesis_of(saved)(*x), low(*x))
+
+
+def test_low_bit_synthesis_of_a_continuous_model(tmp_path: Path) -> None:
+    model, qualities = copy.deepcopy(small_latent_codec()), [20, 80]
+    media, before = Media("image", PICTURES[0][0]), psnr(model, PICTURES, qualities)
+    data, transform = model.compress(media), synthesis_of(model)
+    assert len(examples_of(model, PICTURES, qualities)) == 4
+    config = deploy(model, LATENT_CONFIG, low_bit_copy(transform, uniform_bits(transform, 8)))
+    saved = checkpoint.load_as(LatentCodec, checkpoint.save(tmp_path / "low", model, config, "").folder)
+    assert saved.compress(media) == data
+    assert saved.decompress(data).samples.shape == media.samples.shape
+    assert abs(psnr(saved, PICTURES, qualities) - before) < 0.05
 
 
 def test_allocated_widths_keep_to_the_budget_and_beat_one_width(original: Path) -> None:
