@@ -27,6 +27,7 @@ def as_dict(description: FileDescription) -> dict[str, object]:
         "version": head.version,
         "coding_hash": head.coding_hash.hex(),
         "alphabets": list(head.alphabets),
+        "gain": head.gain,
         "bytes": description.bytes,
         "sections": [
             {"type": section.name, "chunk": section.chunk, "planes": list(section.planes), "bytes": section.bytes}
@@ -46,4 +47,6 @@ def lines(description: FileDescription) -> list[tuple[str, str]]:
         ("planes", ", ".join(f"{i}: {size or 'any'} codes" for i, size in enumerate(head.alphabets))),
         ("bytes", f"{description.bytes}"),
     ]
+    if head.gain is not None:
+        rows.insert(3, ("gain", f"{head.gain} of 1023"))
     return rows + [("section", f"{s.name}, chunk {s.chunk}, {s.bytes} bytes") for s in description.sections]
