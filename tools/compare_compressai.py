@@ -17,6 +17,7 @@ from import_compressai import PRIORS, Kind, calibration, import_model, random_st
 from torch import Tensor
 
 from codec.entropy import ideal_bits
+from codec.entropy.rounding import Priced
 from codec.media import read_image
 from codec.types import Media
 
@@ -78,7 +79,7 @@ def compare(kind: Kind, state: dict[str, Tensor], pictures: list[Tensor], calibr
                 float((y - ours.analysis(x)).abs().max()),
                 float((theirs.g_s(latent) - ours.synthesis(latent, levels)).abs().max()),
                 float(sum(-likelihood.double().log2().sum() for likelihood in likelihoods)),
-                float(ours.prior(y, levels, price=0.0).bits),
+                float(ours.prior(y, levels, rounding=Priced()).bits),
                 ideal_bits(ours.prior, planes),
                 sum(len(strings[0]) for strings in theirs.compress(x)["strings"]),
                 nearest_bytes(theirs, kind, y),

@@ -29,6 +29,8 @@ class LatentTraining(lightning.LightningModule):
         model: what is trained.
         optimisation: AdamW and schedule.
         total_steps: length of the run.
+        start_from_data: begin at the PCA of patches; transform and prior must know how.
+        level: train for this one quality only, in [0, 1]; None for all.
         mixed: share of crops in which each cell has one of two levels, for regions of interest.
         rounded_from: fraction of the run after which latents are rounded as in files and the analysis is fixed.
         start_batches: batches of crops that the PCA sees before the first step.
@@ -40,6 +42,8 @@ class LatentTraining(lightning.LightningModule):
         *,
         optimisation: Optimisation,
         total_steps: int,
+        start_from_data: bool = True,
+        level: float | None = None,
         mixed: float = 0.2,
         rounded_from: float = 0.8,
         start_batches: int = 150,
@@ -47,11 +51,12 @@ class LatentTraining(lightning.LightningModule):
         super().__init__()
         self.model = channels_last(model)
         self.optimisation, self.total_steps = optimisation, total_steps
+        self.start_from_data, self.level = start_from_data, level
         self.mixed, self.rounded_from, self.start_batches = mixed, rounded_from, start_batches
 
     def on_fit_start(self) -> None:
         """Begin at the PCA of patches and the steps that suit each quality, unless a checkpoint brought weights."""
-        if self.trainer.ckpt_path is not None:
+        if not self.start_from_data or self.trainer.ckpt_path is not None:
             return
         crops = self.trainer.datamodule.crops()  # type: ignore[attr-defined]
         batches = (crops.batch(-1 - i & 0x7FFFFFFF).float() / 255 for i in range(self.start_batches))
@@ -86,7 +91,7 @@ class LatentTraining(lightning.LightningModule):
         height, width = (side // CELL * CELL for side in batch.shape[-2:])
         pixels = batch[..., :height, :width].float() / 255
         losses = []
-        for level in SHOWN:
+        for level in SHOWN if self.level is None else (self.level,):
             levels = pixels.new_full((1, 1, height // self.model.stride, width // self.model.stride), level)
             coded = self.model.prior(self.model.analysis(pixels), levels, Priced(self.model.price))
             decoded = self.model.synthesis(coded.latents, levels).float().clamp(0, 1)
@@ -107,6 +112,9 @@ class LatentTraining(lightning.LightningModule):
 
     def _draw_levels(self, batch: Tensor) -> Tensor:
         """One level a crop, or two of which each cell has one: `(B, 1, h, w)` on the latent's grid."""
+        if self.level is not None:
+            size = (side // self.model.stride for side in batch.shape[-2:])
+            return torch.full((batch.shape[0], 1, *size), self.level, device=batch.device)
         count, rows, columns = batch.shape[0], batch.shape[-2] // CELL, batch.shape[-1] // CELL
         two = torch.rand(count, 2, 1, 1, device=batch.device)
         chosen = torch.rand(count, 1, rows, columns, device=batch.device) < 0.5

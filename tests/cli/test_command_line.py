@@ -287,4 +287,14 @@ def test_python_functions(photo: Path, tmp_path: Path) -> None:
     assert library.probe(data).head.alphabets
     with pytest.raises(library.CodecError):
         library.encode(photo, tmp_path / "x.lmc", model=TINY / "tiny")
-    assert set(library.__all__) == {"Codec", "CodecError", "Codes", "Media", "decode", "encode", "load", "probe"}
+    assert set(library.__all__) == {
+        "Codec",
+        "CodecError",
+        "Codes",
+        "Encoding",
+        "Media",
+        "decode",
+        "encode",
+        "load",
+        "probe",
+    }

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codec.entropy import ideal_bits
+from codec.entropy.rounding import Priced
 from codec.media import read_image
 from codec.models import LatentCodec, load, save
 from codec.types import Media
@@ -83,7 +84,7 @@ def test_medians_are_theirs_and_integers_cost_what_floats_promise(kind: Kind) ->
     torch.testing.assert_close(tables.medians.float() / 256, medians, atol=1 / 512, rtol=0)
     with torch.no_grad():
         latent = model.analysis(pictures(1))
-        expected = float(model.prior(latent, torch.ones(1, 1, *latent.shape[2:]), price=0.0).bits)
+        expected = float(model.prior(latent, torch.ones(1, 1, *latent.shape[2:]), rounding=Priced()).bits)
     assert ideal_bits(model.prior, model.prior.analyse(latent, 0)) == pytest.approx(expected, rel=0.02)
 
 
