@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from codec.models.checkpoint import build
-from codec.training import ExportCheckpoint, ExportPrior, TokenData
+from codec.training import ExportCheckpoint, ExportLatent, ExportPrior, TokenData
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
@@ -21,21 +21,23 @@ def main(config: DictConfig) -> None:
     """Compose, instantiate, fit."""
     lightning.seed_everything(config.seed, workers=True)
     torch.set_float32_matmul_precision("high")
-    module, data, *exports = _parts(config)
+    module, data, export = _parts(config)
     callbacks = [instantiate(callback) for callback in config.callbacks.values()]
-    trainer = instantiate(config.trainer, callbacks=[*callbacks, *exports])
+    trainer = instantiate(config.trainer, callbacks=[*callbacks, export])
     trainer.fit(module, datamodule=data, ckpt_path=_resume_path(config))
 
 
 Parts = tuple[lightning.LightningModule, lightning.LightningDataModule, lightning.Callback]
 
 
-def _parts(config: DictConfig) -> Any:
+def _parts(config: DictConfig) -> Parts:
     if "prior" in config:
         return _prior(config)
     if "loss" in config:
         return _tokenizer(config)
-    return instantiate(config.training, model=build(_plain(config.model))), instantiate(config.data)
+    model = _plain(config.model)
+    export = ExportLatent(str(Path(config.output) / config.name), model, config.note)
+    return instantiate(config.training, model=build(model)), instantiate(config.data), export
 
 
 def _tokenizer(config: DictConfig) -> Parts:

@@ -33,10 +33,10 @@ WINDOW_PIXELS = 768  # side of what a transform computes at once
 
 
 class Analysis(Protocol):
-    """Pixels to normalised latents: `stride` pixels a position, a receptive field of `halo` positions each way."""
+    """Pixels to normalised latents: `stride` pixels a position, a receptive field of `halo` positions each way, None: all."""
 
     stride: int
-    halo: int
+    halo: int | None
 
     def __call__(self, x: Tensor) -> Tensor:
         """`(B, 3, H, W)` in [0, 1] to `(B, latent_dim, H / stride, W / stride)`."""
@@ -46,7 +46,7 @@ class Synthesis(Protocol):
     """The way back."""
 
     stride: int
-    halo: int
+    halo: int | None
 
     def __call__(self, n: Tensor, levels: Tensor) -> Tensor:
         """Latents and levels `(B, 1, h, w)` in [0, 1] to pixels about [0, 1]."""
@@ -97,8 +97,7 @@ class LatentCodec(nn.Module):
             raise ValueError(f"expected pixels (1, 3, H, W), got {tuple(x.shape)}")
         grid = (-(-x.shape[-2] // self.stride), -(-x.shape[-1] // self.stride))
         latent = torch.empty(1, self.latent_dim, *grid)
-        for tile in tiles(grid, WINDOW_PIXELS // self.stride):
-            around = tile.grown(self.analysis.halo, grid)
+        for tile, around in windows(grid, self.stride, self.analysis.halo):
             pixels = unit_scale(_cut(x, around.scaled(self.stride)).to(self._device))
             found = self.analysis(pixels.contiguous(memory_format=torch.channels_last))
             inner = tile.within(around)
@@ -243,8 +242,7 @@ class LatentCodec(nn.Module):
     def _decoded_tiles(self, latent: Tensor, levels: Tensor) -> Iterator[tuple[int, Tile, Tensor]]:
         """Synthesise one window after another: 0, its place in pixels, and `(3, rows, columns)` in [0, 1]."""
         grid = (latent.shape[-2], latent.shape[-1])
-        for tile in tiles(grid, WINDOW_PIXELS // self.stride):
-            around = tile.grown(self.synthesis.halo, grid)
+        for tile, around in windows(grid, self.stride, self.synthesis.halo):
             inner = tile.within(around).scaled(self.stride)
             parts = (whole[..., around.rows, around.columns].to(self._device) for whole in (latent, levels))
             n, level = (part.contiguous(memory_format=torch.channels_last) for part in parts)
@@ -254,6 +252,16 @@ class LatentCodec(nn.Module):
     @property
     def _device(self) -> torch.device:
         return next(self.parameters()).device
+
+
+def windows(grid: tuple[int, int], stride: int, halo: int | None) -> Iterator[tuple[Tile, Tile]]:
+    """Parts of a grid and what a transform must see of it for each; the whole at once where its halo is None."""
+    if halo is None:
+        whole = Tile(0, 0, *grid)
+        yield whole, whole
+        return
+    for tile in tiles(grid, WINDOW_PIXELS // stride):
+        yield tile, tile.grown(halo, grid)
 
 
 def unit_scale(pixels: Tensor) -> Tensor:

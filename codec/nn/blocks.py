@@ -35,14 +35,14 @@ class ChannelNorm(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Residual block: depthwise 3x3, norm, pointwise to twice the width, GELU, pointwise back, the last from zero.
+    """Residual block: depthwise convolution, norm, pointwise to twice the width, GELU, pointwise back, the last from zero.
 
-    Liu et al. 2022 (ConvNeXt), arXiv:2201.03545, with a small kernel. Receptive field: one position each way.
+    Liu et al. 2022 (ConvNeXt), arXiv:2201.03545, with a small kernel. Receptive field: `kernel // 2` positions each way.
     """
 
-    def __init__(self, width: int, expansion: int = 2) -> None:
+    def __init__(self, width: int, expansion: int = 2, kernel: int = 3) -> None:
         super().__init__()
-        self.spatial = nn.Conv2d(width, width, 3, padding=1, groups=width, padding_mode="replicate")
+        self.spatial = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width, padding_mode="replicate")
         self.norm = ChannelNorm(width)
         self.expand = nn.Conv2d(width, expansion * width, 1)
         self.contract = nn.Conv2d(expansion * width, width, 1)

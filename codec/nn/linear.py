@@ -7,8 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codec.nn.classic import STRIDE
 from codec.nn.patch import PatchBasis
-from codec.nn.pyramid import GAIN, SIZE, STRIDE, spread_of
+from codec.nn.pyramid import spread_of
+
+SIZE = 3 * STRIDE * STRIDE
+GAIN = 8  # of the weights over those of an orthonormal basis, whose entries are small beside a learning rate
 
 
 class LinearAnalysis(nn.Module):

@@ -1,4 +1,4 @@
-"""Pyramid transform: work at 1/16 and 1/8 resolution, started at the principal components of 16x16 patches.
+"""Pyramid transform: work at 1/8 resolution, mended at 1/4 and 1/2, started at the principal components of 8x8 patches.
 
 As in patch.py, step 0 is a sensible classical transform and everything learned is improvement. Latents are normalised: about
 unit variance a channel, strongest channel first. Widths are in channels.
@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from codec.nn.blocks import ConvBlock, start_at_zero
 from codec.nn.patch import PatchBasis
 
-STRIDE, FINE = 16, 8
+STRIDE = 8
 SIZE = 3 * STRIDE * STRIDE
 LEAST_SPREAD = 0.5  # of a channel, in finest steps: weaker ones are not blown up to unit variance
-GAIN = 8  # of linear weights over those of an orthonormal basis, whose entries are small beside a learning rate
+GAIN = 4  # of linear weights over those of an orthonormal basis, whose entries are small beside a learning rate
 
 
 def level_features(levels: Tensor, count: int) -> Tensor:
@@ -29,29 +29,24 @@ def spread_of(basis: PatchBasis) -> Tensor:
 
 
 class PyramidAnalysis(nn.Module):
-    """Pixels `(B, 3, H, W)` in [0, 1] to normalised latents `(B, latent_dim, H / 16, W / 16)`.
+    """Pixels `(B, 3, H, W)` in [0, 1] to normalised latents `(B, latent_dim, H / 8, W / 8)`.
 
     Args:
         latent_dim: channels of the latent.
-        width: channels at 1/8 resolution.
-        depth: blocks there.
-        coarse_width: channels at 1/16 resolution.
-        coarse_depth: blocks there.
+        width: channels of the network.
+        depth: number of blocks.
+        kernel: rows and columns that a block sees.
     """
 
     spread: Tensor  # (latent_dim, 1, 1): deviation of each channel before it is normalised, in sample units
 
-    def __init__(
-        self, latent_dim: int, *, width: int = 96, depth: int = 3, coarse_width: int = 192, coarse_depth: int = 4
-    ) -> None:
+    def __init__(self, latent_dim: int, *, width: int = 128, depth: int = 4, kernel: int = 3) -> None:
         super().__init__()
-        self.stride, self.halo = STRIDE, coarse_depth + -(-depth // 2)
+        self.stride, self.halo = STRIDE, depth * (kernel // 2)
         self.linear = nn.Conv2d(SIZE, latent_dim, 1)
-        self.enter = nn.Conv2d(3 * FINE**2, width, 1)
-        self.fine = nn.Sequential(*(ConvBlock(width) for _ in range(depth)))
-        self.fold = nn.Conv2d(4 * width, coarse_width, 1)
-        self.coarse = nn.Sequential(*(ConvBlock(coarse_width) for _ in range(coarse_depth)))
-        self.leave = nn.Conv2d(coarse_width, latent_dim, 1)
+        self.enter = nn.Conv2d(SIZE, width, 1)
+        self.blocks = nn.Sequential(*(ConvBlock(width, kernel=kernel) for _ in range(depth)))
+        self.leave = nn.Conv2d(width, latent_dim, 1)
         self.register_buffer("spread", torch.ones(latent_dim, 1, 1))
         start_at_zero(self.leave)
 
@@ -64,25 +59,27 @@ class PyramidAnalysis(nn.Module):
         self.spread.copy_(spread_of(basis)[:, None, None])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shapes as in the class text; sides must be multiples of 16."""
-        fine = self.fine(self.enter(4 * F.pixel_unshuffle(x, FINE) - 2))
-        learned = self.leave(self.coarse(self.fold(F.pixel_unshuffle(fine, STRIDE // FINE))))
+        """Shapes as in the class text; sides must be multiples of 8."""
+        patches = F.pixel_unshuffle(x, STRIDE)
+        learned = self.leave(self.blocks(self.enter(4 * patches - 2)))
         with torch.autocast(x.device.type, enabled=False):  # a strong channel spans hundreds of steps
-            return (self.linear(F.pixel_unshuffle(x, STRIDE)) / GAIN + learned.float() / 4) / self.spread
+            return (self.linear(patches) / GAIN + learned.float() / 4) / self.spread
 
 
 class PyramidSynthesis(nn.Module):
-    """Normalised latents `(B, latent_dim, h, w)` to pixels `(B, 3, 16 h, 16 w)`, about [0, 1], not clamped.
+    """Normalised latents `(B, latent_dim, h, w)` to pixels `(B, 3, 8 h, 8 w)`, about [0, 1], not clamped.
 
-    The mirror of `PyramidAnalysis`, told the quality at each position, and a small network at half resolution that mends seams.
+    A linear map and a network at 1/8 resolution, told the quality at each position, make a picture; two small networks at 1/4 and
+    1/2 resolution correct it.
 
     Args:
         latent_dim: channels of the latent.
         width: channels at 1/8 resolution.
         depth: blocks there.
-        coarse_width: channels at 1/16 resolution.
-        coarse_depth: blocks there.
-        mend_width: channels at half resolution.
+        kernel: rows and columns that such a block sees.
+        middle_width: channels at 1/4 resolution.
+        middle_depth: blocks there.
+        mend_width: channels at 1/2 resolution.
         knots: hat functions of the level that the network sees.
     """
 
@@ -92,27 +89,30 @@ class PyramidSynthesis(nn.Module):
         self,
         latent_dim: int,
         *,
-        width: int = 96,
-        depth: int = 4,
-        coarse_width: int = 256,
-        coarse_depth: int = 6,
+        width: int = 144,
+        depth: int = 5,
+        kernel: int = 3,
+        middle_width: int = 48,
+        middle_depth: int = 2,
         mend_width: int = 24,
         knots: int = 8,
     ) -> None:
         super().__init__()
-        self.stride, self.halo, self.knots = STRIDE, coarse_depth + -(-depth // 2) + 1, knots
+        self.stride, self.knots = STRIDE, knots
+        self.halo = depth * (kernel // 2) + -(-(4 * middle_depth + 4) // STRIDE)
         self.linear = nn.Conv2d(latent_dim, SIZE, 1)
-        self.enter = nn.Conv2d(latent_dim, coarse_width, 1)
-        self.level = nn.Conv2d(knots, coarse_width, 1, bias=False)
-        self.coarse = nn.Sequential(*(ConvBlock(coarse_width) for _ in range(coarse_depth)))
-        self.unfold = nn.Conv2d(coarse_width, 4 * width, 1)
-        self.fine = nn.Sequential(*(ConvBlock(width) for _ in range(depth)))
-        self.leave = nn.Conv2d(width, 3 * FINE**2, 1)
-        mended = nn.Conv2d(mend_width, 12, 3, padding=1)
-        self.mend = nn.Sequential(nn.Conv2d(12, mend_width, 3, padding=1), nn.GELU(), mended)
+        self.enter = nn.Conv2d(latent_dim, width, 1)
+        self.level = nn.Conv2d(knots, width, 1, bias=False)
+        self.blocks = nn.Sequential(*(ConvBlock(width, kernel=kernel) for _ in range(depth)))
+        self.leave = nn.Conv2d(width, SIZE, 1)
+        middle_end, mend_end = nn.Conv2d(middle_width, 48, 1), nn.Conv2d(mend_width, 12, 3, padding=1)
+        self.middle = nn.Sequential(
+            nn.Conv2d(48, middle_width, 1), *(ConvBlock(middle_width) for _ in range(middle_depth)), middle_end
+        )
+        self.mend = nn.Sequential(nn.Conv2d(12, mend_width, 3, padding=1), nn.GELU(), mend_end)
         self.register_buffer("spread", torch.ones(latent_dim, 1, 1))
-        start_at_zero(self.leave)
-        start_at_zero(mended)
+        for layer in (self.leave, middle_end, mend_end):
+            start_at_zero(layer)
 
     @torch.no_grad()
     def start_from(self, basis: PatchBasis) -> None:
@@ -123,10 +123,10 @@ class PyramidSynthesis(nn.Module):
 
     def forward(self, n: Tensor, levels: Tensor) -> Tensor:
         """Latents and levels `(B, 1, h, w)` in [0, 1] to pixels."""
-        coarse = self.coarse(self.enter(n) + self.level(level_features(levels, self.knots)))
-        fine = self.fine(F.pixel_shuffle(self.unfold(coarse), STRIDE // FINE))
-        learned = F.pixel_shuffle(self.leave(fine), FINE)
+        learned = self.leave(self.blocks(self.enter(n) + self.level(level_features(levels, self.knots))))
         with torch.autocast(n.device.type, enabled=False):
-            pixels = F.pixel_shuffle(self.linear(n.float() * self.spread / GAIN), STRIDE) + learned.float() / 4
-        mended = self.mend(F.pixel_unshuffle(2 * pixels - 1, 2))
-        return pixels + F.pixel_shuffle(mended, 2) / 4
+            patches = self.linear(n.float() * self.spread / GAIN) + learned.float() / 4
+        pixels = F.pixel_shuffle(patches, STRIDE)
+        for network, factor in ((self.middle, 4), (self.mend, 2)):
+            pixels = pixels + F.pixel_shuffle(network(2 * F.pixel_unshuffle(pixels, factor) - 1), factor) / 4
+        return pixels

@@ -26,9 +26,11 @@ def freeze_latent(model: LatentCodec, crops: Sequence[Tensor]) -> float:
     Returns:
         what the integer networks cost there, in percent of the bits.
     """
-    prior = cast(GroupedLatentPrior, model.prior)
+    prior, planes = model.prior, []
+    if not isinstance(prior, GroupedLatentPrior):
+        planes = [prior.analyse(model.analyse(crop[None]), 0) for crop in crops]
+        return prior.freeze([torch.stack(plane) for plane in zip(*planes, strict=True)])
     prior.amplitudes.freeze()
-    planes = []
     for i, crop in enumerate(crops):
         latent = model.analyse(crop[None])
         offset = round(i * FINEST / max(1, len(crops) - 1) / OFFSET_UNIT)
@@ -40,8 +42,11 @@ def freeze_latent(model: LatentCodec, crops: Sequence[Tensor]) -> float:
 @torch.inference_mode()
 def fit_tables(model: LatentCodec, pictures: Sequence[Tensor], gains: Sequence[int]) -> None:
     """Refit the tables of scales to the symbols of pictures uint8 `(3, H, W)`, each at one of the gains in turn."""
-    prior = cast(GroupedLatentPrior, model.prior)
-    stored = (cast(GaussianLikelihood, prior.likelihood).tables, prior.hyper.tables)
+    prior = model.prior
+    if not isinstance(prior, GroupedLatentPrior):
+        return
+    stored = [prior.hyper.tables]
+    stored += [prior.likelihood.tables] if isinstance(prior.likelihood, GaussianLikelihood) else []
     counts = [TableCounts(one.tables) for one in stored]
     for i, picture in enumerate(pictures):
         latent, gain = model.analyse(picture[None]), gains[i % len(gains)]

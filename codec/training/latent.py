@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from codec.entropy import GroupedLatentPrior
+from codec.entropy.hyper import REDUCTION
 from codec.entropy.rounding import NOISE, Priced
 from codec.models import LatentCodec
 from codec.nn import channels_last, principal_basis, spread_of
 from codec.training.optimisation import Optimisation, adamw
 from codec.training.tokenizer import StartsFromBasis
 
-CELL = 64  # pixels that share a level
 SHOWN = (0.1, 0.5, 0.9)  # levels at which validation measures
 
 
@@ -71,7 +71,10 @@ class LatentTraining(lightning.LightningModule):
             values.copy_(torch.log2(spread_of(basis) / steps))
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """One step on uint8 crops `(B, 3, H, W)`, sides multiples of 64."""
+        """One step on uint8 crops `(B, 3, H, W)`, sides multiples of the hyper-latent's cells."""
+        torch.manual_seed(
+            self.trainer.world_size * self.global_step + self.global_rank
+        )  # so that resume continues exactly
         pixels = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
         levels = self._draw_levels(batch)
         rounded = self.global_step >= self.rounded_from * self.total_steps
@@ -88,7 +91,8 @@ class LatentTraining(lightning.LightningModule):
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """One whole picture uint8 `(1, 3, H, W)` at a few levels, rounded as in files; bits by the float networks."""
-        height, width = (side // CELL * CELL for side in batch.shape[-2:])
+        cell = REDUCTION * self.model.stride
+        height, width = (side // cell * cell for side in batch.shape[-2:])
         pixels = batch[..., :height, :width].float() / 255
         losses = []
         for level in SHOWN if self.level is None else (self.level,):
@@ -115,13 +119,13 @@ class LatentTraining(lightning.LightningModule):
         if self.level is not None:
             size = (side // self.model.stride for side in batch.shape[-2:])
             return torch.full((batch.shape[0], 1, *size), self.level, device=batch.device)
-        count, rows, columns = batch.shape[0], batch.shape[-2] // CELL, batch.shape[-1] // CELL
+        cell = REDUCTION * self.model.stride
+        count, rows, columns = batch.shape[0], batch.shape[-2] // cell, batch.shape[-1] // cell
         two = torch.rand(count, 2, 1, 1, device=batch.device)
         chosen = torch.rand(count, 1, rows, columns, device=batch.device) < 0.5
         chosen &= torch.rand(count, 1, 1, 1, device=batch.device) < self.mixed
         coarse = torch.where(chosen, two[:, :1], two[:, 1:])
-        cell = CELL // self.model.stride
-        return coarse.repeat_interleave(cell, 2).repeat_interleave(cell, 3)
+        return coarse.repeat_interleave(REDUCTION, 2).repeat_interleave(REDUCTION, 3)
 
 
 def uniform_step(price: float) -> float:

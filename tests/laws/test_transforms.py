@@ -44,18 +44,19 @@ def latent_dim(path: Path) -> int:
     return config(path)["synthesis"]["latent_dim"]
 
 
-def pixels(rows: int, columns: int, **kind: Any) -> Tensor:
-    return torch.rand(1, 3, 16 * rows, 16 * columns, **kind)
+def stride_of(path: Path) -> int:
+    return built(path, "analysis", False).stride
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (3, 2)])
 @torch.no_grad()
 def test_shapes_for_odd_latents(path: Path, rows: int, columns: int) -> None:
     analysis, synthesis = built(path, "analysis", False), built(path, "synthesis", False)
-    assert analysis.stride == synthesis.stride == 16
-    n = analysis(pixels(rows, columns))
+    stride = analysis.stride
+    assert synthesis.stride == stride
+    n = analysis(torch.rand(1, 3, stride * rows, stride * columns))
     assert n.shape == (1, latent_dim(path), rows, columns)
-    assert synthesis(n, torch.rand(1, 1, rows, columns)).shape == (1, 3, 16 * rows, 16 * columns)
+    assert synthesis(n, torch.rand(1, 1, rows, columns)).shape == (1, 3, stride * rows, stride * columns)
 
 
 def call(path: Path, part: str, grid: Tensor, levels: Tensor | None = None) -> Tensor:
@@ -69,7 +70,7 @@ def call(path: Path, part: str, grid: Tensor, levels: Tensor | None = None) -> T
 
 def probe(path: Path, part: str, columns: int, changed: list[int], vertical: bool) -> Tensor:
     """Which of a strip's positions change with one of them: bool `(len(changed), columns)`."""
-    scale_in, channels = (16, 3) if part == "analysis" else (1, latent_dim(path))
+    scale_in, channels = (stride_of(path), 3) if part == "analysis" else (1, latent_dim(path))
     strip = torch.rand(1, channels, scale_in, columns * scale_in, dtype=torch.float64).repeat(len(changed) + 1, 1, 1, 1)
     for place, column in enumerate(changed):
         strip[place + 1, ..., column * scale_in : (column + 1) * scale_in] += 3
@@ -105,7 +106,7 @@ def test_a_tile_with_its_halo_computes_what_the_picture_does(path: Path, part: s
     module = built(path, part, True)
     alignment, halo = getattr(module, "alignment", 1), module.halo or 1
     columns, tile, inner = 2 * halo + 3 * alignment, (alignment, 2 * (alignment + halo)), (halo, halo + alignment)
-    scale_in, scale_out = (16, 1) if part == "analysis" else (1, 16)
+    scale_in, scale_out = (stride_of(path), 1) if part == "analysis" else (1, stride_of(path))
     channels = 3 if part == "analysis" else latent_dim(path)
     grid = torch.rand(1, channels, scale_in, columns * scale_in, dtype=torch.float64)
     levels = torch.rand(1, 1, 1, columns, dtype=torch.float64)
@@ -129,7 +130,11 @@ def test_untrained_synthesis_is_the_same_at_every_level(path: Path) -> None:
 @torch.no_grad()
 def test_batch_neighbours_do_not_matter(path: Path) -> None:
     """Up to rounding, as kernels differ with the shape they are given."""
-    x, levels = torch.rand(3, 3, 48, 32, dtype=torch.float64), torch.rand(3, 1, 3, 2, dtype=torch.float64)
+    stride = stride_of(path)
+    x, levels = (
+        torch.rand(3, 3, 3 * stride, 2 * stride, dtype=torch.float64),
+        torch.rand(3, 1, 3, 2, dtype=torch.float64),
+    )
     analysis, synthesis = built(path, "analysis", True), built(path, "synthesis", True)
     n = analysis(x)
     y = synthesis(n, levels)
@@ -142,7 +147,8 @@ def test_batch_neighbours_do_not_matter(path: Path) -> None:
 @pytest.mark.parametrize("kind", ["black", "white", "noise"])
 @pytest.mark.parametrize("shaken", [False, True], ids=["untrained", "shaken"])
 def test_gradients_are_finite_everywhere(path: Path, kind: str, shaken: bool) -> None:
-    x = {"black": torch.zeros(1, 3, 48, 32), "white": torch.ones(1, 3, 48, 32), "noise": torch.rand(1, 3, 48, 32)}[kind]
+    size = (1, 3, 3 * stride_of(path), 2 * stride_of(path))
+    x = {"black": torch.zeros(size), "white": torch.ones(size), "noise": torch.rand(size)}[kind]
     analysis, synthesis = (built(path, part, shaken) for part in ("analysis", "synthesis"))
     x = x.to(next(analysis.parameters()).dtype).requires_grad_()
     parameters = [*analysis.parameters(), *synthesis.parameters()]

@@ -14,22 +14,20 @@ from tests.conftest import synthetic_picture
 CONFIG = {
     "_target_": "codec.models.LatentCodec",
     "latent_dim": 24,
-    "chunk": 8,
+    "chunk": 16,
     "analysis": {
         "_target_": "codec.nn.PyramidAnalysis",
         "latent_dim": 24,
-        "width": 8,
+        "width": 16,
         "depth": 1,
-        "coarse_width": 16,
-        "coarse_depth": 1,
     },
     "synthesis": {
         "_target_": "codec.nn.PyramidSynthesis",
         "latent_dim": 24,
-        "width": 8,
+        "width": 16,
         "depth": 1,
-        "coarse_width": 16,
-        "coarse_depth": 1,
+        "middle_width": 8,
+        "middle_depth": 1,
         "mend_width": 4,
     },
     "prior": {
@@ -68,9 +66,9 @@ def small_latent_codec() -> LatentCodec:
         features=8,
         width=16,
     )
-    model = LatentCodec(analysis, prior, synthesis, latent_dim=24, chunk=8).eval().requires_grad_(False)
+    model = LatentCodec(analysis, prior, synthesis, latent_dim=24, chunk=16).eval().requires_grad_(False)
     pictures = [synthetic_picture(128, 128, seed) for seed in range(6)]
-    basis = principal_basis([torch.stack(pictures).float() / 255], 24, 16, uniform_step(model.finest))
+    basis = principal_basis([torch.stack(pictures).float() / 255], 24, 8, uniform_step(model.finest))
     analysis.start_from(basis)
     synthesis.start_from(basis)
     levels = torch.linspace(0, 1, 8)

@@ -52,7 +52,7 @@ def test_estimated_bits_are_those_of_the_file() -> None:
     model, media = small_latent_codec(), picture(120, 120)
     data = model.compress(media, Encoding(quality=80))
     codes, length = model.encode(media.samples[None], 80), CodeLength()
-    layout = model.prior.layout((8, 8), codes.gain or 0)
+    layout = model.prior.layout((15, 15), codes.gain or 0)
     walk(model.prior, layout, GivenCodes([plane.codes.flatten().numpy() for plane in codes.planes]), length)
     ideal = length.bits / 8
     assert ideal <= len(data) <= 1.005 * ideal + 40 + 8 * (len(codes.planes) - 1)
