@@ -21,7 +21,6 @@ from codec.entropy.driver import (
 from codec.entropy.exact import IntegerNetwork
 from codec.entropy.factorised import ChannelTables, FactorisedLatentPrior
 from codec.entropy.gaussian import FactorisedDensity, gaussian_bits, lower_bound
-from codec.entropy.hyperprior import TwoSliceHyperprior
 from codec.entropy.latent import CodedLatent, GroupedLatentPrior
 from codec.entropy.lattice import LatticeTokenPrior
 from codec.entropy.layers import LEAKY_SLOPE, SummedEmbedding, leaky_sequential
@@ -87,7 +86,6 @@ __all__ = [
     "StoredTables",
     "StreamWriter",
     "SummedEmbedding",
-    "TwoSliceHyperprior",
     "WindowContext",
     "batch_bits",
     "decode_chunk",
