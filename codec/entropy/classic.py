@@ -50,7 +50,7 @@ class _Hyperprior(nn.Module):
         super().__init__()
         self.channels, self.hyper_channels = channels, hyper_channels
         self.codebook_sizes: tuple[int, ...] = (0, 0)
-        self.droppable_from = LATENT
+        self.droppable_from, self.is_continuous = LATENT, False
         self.reductions = (REDUCTION, 1)
         self.analysis, self.synthesis = analysis, synthesis
         self.density = FactorisedDensity(hyper_channels)

@@ -105,7 +105,7 @@ class FactorisedLatentPrior(nn.Module):
         super().__init__()
         self.channels = channels
         self.codebook_sizes: tuple[int, ...] = (0,)
-        self.droppable_from = 1
+        self.droppable_from, self.is_continuous = 1, False
         self.reductions = (1,)
         self.density = FactorisedDensity(channels)
         self.tables = ChannelTables(channels, reach)

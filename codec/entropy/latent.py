@@ -86,7 +86,7 @@ class GroupedLatentPrior(nn.Module):
             raise ValueError(f"groups {list(groups)} must be positive and add up to {channels} channels")
         self.channels, self.groups, self.knots = channels, tuple(groups), knots
         self.codebook_sizes = (0,) * (FIRST_GROUP + len(groups))
-        self.droppable_from = FIRST_GROUP
+        self.droppable_from, self.is_continuous = FIRST_GROUP, True
         self.reductions = (REDUCTION,) * FIRST_GROUP + (1,) * len(groups)
         self.amplitudes = LevelTable(channels, knots)
         self.hyper = HyperPath(

@@ -34,7 +34,7 @@ class FileCodec(Protocol):
 
 def is_continuous(codec: object) -> bool:
     """Whether a model has qualities to choose from."""
-    return isinstance(codec, LatentCodec)
+    return isinstance(codec, LatentCodec) and codec.prior.is_continuous
 
 
 def code_with_model(name: str, codec: FileCodec, media: Media, encoding: Encoding = PLAIN) -> CodedImage:

@@ -16,7 +16,7 @@ from codec.container import Head
 from codec.container.head import HASH_BYTES
 from codec.entropy import CodedStreams, EntropyModel, GivenCodes, Known, Layout, walk
 from codec.entropy.hyper import REDUCTION
-from codec.errors import BitstreamError
+from codec.errors import BitstreamError, UsageError
 from codec.models.base import PLAIN, Encoding, PriorName
 from codec.models.hashing import digest, model_tensors, module_classes
 from codec.models.latent_picture import LatentPicture, LatentPrior, chunk_part, file_of, place_chunk
@@ -132,6 +132,10 @@ class LatentCodec(nn.Module):
 
     def compress(self, media: Media, encoding: Encoding = PLAIN) -> bytes:
         """A picture to the bytes of a `.lmc` file."""
+        if encoding.prior not in (None, "learned"):
+            raise UsageError(f"this model has no {encoding.prior} prior, only its own")
+        if not self.prior.is_continuous:
+            encoding.check_fixed_rate()
         x = media.samples.expand(3, -1, -1)[None]
         picture = self.picture(x, encoding)
         file_at = self._writer(picture, media, encoding.progressive)

@@ -26,11 +26,13 @@ class LatentPrior(EntropyModel, Protocol):
         channels: of the latent.
         droppable_from: planes from here on may be missing.
         reductions: for each plane, positions of the latent a side for one of the plane.
+        is_continuous: whether it knows more than one quality.
     """
 
     channels: int
     droppable_from: int
     reductions: tuple[int, ...]
+    is_continuous: bool
 
     def layout(self, grid: tuple[int, ...], gain: int = 0) -> Layout:
         """The planes over `(rows, columns)` of the latent."""
@@ -133,7 +135,7 @@ def file_of(picture: LatentPicture, media: Media, gain: int, coding_hash: bytes,
         coding_hash=coding_hash,
         alphabets=picture.prior.codebook_sizes,
         droppable_from=picture.prior.droppable_from,
-        gain=picture.head_gain(gain),
+        gain=picture.head_gain(gain) if picture.prior.is_continuous else None,
         chunk_major=not progressive,
     )
     sink = io.BytesIO()

@@ -87,6 +87,25 @@ def test_targets_out_of_reach_are_refused() -> None:
         Encoding(quality=3, target_bpp=1.0)
 
 
+def test_a_model_of_one_rate_says_so() -> None:
+    from codec.entropy import FactorisedLatentPrior
+    from codec.models import LatentCodec
+    from codec.nn import ClassicAnalysis, ClassicSynthesis
+
+    fixed = LatentCodec(
+        ClassicAnalysis(6, width=8), FactorisedLatentPrior(6), ClassicSynthesis(6, width=8), latent_dim=6
+    )
+    fixed.eval().prior.freeze([torch.randn(1, 6, 4, 4)])
+    media = picture(40, 40)
+    data = fixed.compress(media)
+    assert Reader(io.BytesIO(data)).head.gain is None
+    assert fixed.decompress(data).samples.shape == media.samples.shape
+    with pytest.raises(UsageError, match="one fixed rate; quality"):
+        fixed.compress(media, Encoding(quality=50))
+    with pytest.raises(UsageError, match="no static prior"):
+        small_latent_codec().compress(media, Encoding(prior="static"))
+
+
 def test_search_looks_at_few_gains() -> None:
     seen: list[int] = []
 
