@@ -28,7 +28,7 @@ Weighted = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | SummedEmbedding
 
 
 class IntegerNetwork(nn.Module):
-    """Twin of an `nn.Sequential` of layers with weights, `ReLU` and `LeakyReLU`; it computes on the CPU.
+    """Twin of an `nn.Sequential` of layers with weights, `ReLU`, `LeakyReLU` and `PixelShuffle`; it computes on the CPU.
 
     Inputs and outputs are integers that stand for multiples of `2^-input_bits` and `2^-output_bits`, at most
     `BORDER_LIMIT` (farther ones are clamped); before an embedding the inputs are symbols. Built from the architecture
@@ -95,7 +95,9 @@ class IntegerNetwork(nn.Module):
         """The same from integer-valued float64 (from int64 before an embedding) to integer-valued float64."""
         signal = signal if self._takes_symbols else signal.clamp(-BORDER_LIMIT, BORDER_LIMIT)
         for i, layer in enumerate(self.layers):
-            if i in self._weighted:
+            if isinstance(layer, nn.PixelShuffle):
+                signal = layer(signal)
+            elif i in self._weighted:
                 limit = BORDER_LIMIT if i == self._weighted[-1] else LIMIT
                 signal = cast(IntegerLayer, layer)(signal, limit, self._slope_after(i))
         return signal
@@ -245,11 +247,13 @@ def _twin(layer: nn.Module) -> nn.Module:
         return IntegerLeakyReLU(layer.negative_slope)
     if isinstance(layer, nn.ReLU):
         return nn.ReLU()
+    if isinstance(layer, nn.PixelShuffle):
+        return nn.PixelShuffle(layer.upscale_factor)
     if isinstance(layer, Weighted) and getattr(layer, "padding_mode", "zeros") == "zeros":
         return IntegerLayer(layer)
     raise ValueError(
         f"{layer} has no integer twin; use Conv2d or ConvTranspose2d with zero padding, Linear, SummedEmbedding, "
-        "ReLU or LeakyReLU with a slope in [0, 1]"
+        "PixelShuffle, ReLU or LeakyReLU with a slope in [0, 1]"
     )
 
 

@@ -26,12 +26,20 @@ class GroupPass(nn.Module):
         place: which pass.
         contexts: choices, those that have something to add here are built.
         width: hidden channels.
+        depth: hidden layers.
         knots: hat functions of the level.
         parameters: of the likelihood, for each channel.
     """
 
     def __init__(
-        self, place: Place, contexts: Sequence[ContextChoice], width: int, knots: int, parameters: int
+        self,
+        place: Place,
+        contexts: Sequence[ContextChoice],
+        *,
+        width: int,
+        depth: int,
+        knots: int,
+        parameters: int,
     ) -> None:
         super().__init__()
         self.contexts = build_contexts(contexts, place)
@@ -39,7 +47,8 @@ class GroupPass(nn.Module):
         last = nn.Linear(width, parameters * place.own)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.network = leaky_sequential(nn.Linear(inputs, width), nn.Linear(width, width), last)
+        hidden = (nn.Linear(width, width) for _ in range(depth - 1))
+        self.network = leaky_sequential(nn.Linear(inputs, width), *hidden, last)
         self.twin = IntegerNetwork(self.network, input_bits=LOGIT_BITS, output_bits=LOGIT_BITS)
 
     def forward(self, seen: Seen, hats: Tensor, index: Tensor) -> Tensor:

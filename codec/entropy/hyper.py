@@ -44,8 +44,9 @@ class HyperPath(nn.Module):
         )
         self.synthesis = leaky_sequential(
             nn.ConvTranspose2d(hyper_channels, width, 4, stride=2, padding=1),
-            nn.ConvTranspose2d(width, width, 4, stride=2, padding=1),
-            nn.Conv2d(width, features, 1),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.Conv2d(width, 4 * features, 1),
+            nn.PixelShuffle(2),
         )
         self.table = LevelTable(3 * hyper_channels, knots)  # log2 amplitude; mean and log2 scale in steps
         self.twin = IntegerNetwork(self.synthesis, input_bits=LOGIT_BITS, output_bits=LOGIT_BITS)

@@ -64,6 +64,7 @@ class GroupedLatentPrior(nn.Module):
         hyper_width: hidden channels of its networks.
         features: channels that they give to the passes.
         width: hidden channels of the passes.
+        depth: their hidden layers.
         knots: of what depends on the quality.
     """
 
@@ -79,6 +80,7 @@ class GroupedLatentPrior(nn.Module):
         hyper_width: int = 96,
         features: int = 96,
         width: int = 128,
+        depth: int = 2,
         knots: int = 8,
     ) -> None:
         super().__init__()
@@ -99,9 +101,10 @@ class GroupedLatentPrior(nn.Module):
             GroupPass(
                 Place(features, self.groups[:s], size, phase),
                 contexts,
-                width,
-                knots,
-                self.likelihood.parameters_per_channel,
+                width=width,
+                depth=depth,
+                knots=knots,
+                parameters=self.likelihood.parameters_per_channel,
             )
             for s, size in enumerate(groups)
             for phase in range(self._phases)

@@ -40,8 +40,10 @@ def sum_vectors(symbols: Tensor, weight: Tensor, offsets: Tensor) -> Tensor:
 
 
 def leaky_sequential(*layers: nn.Module) -> nn.Sequential:
-    """Layers with a leaky rectifier after each but the last, and after no embedding."""
+    """Layers with a leaky rectifier after each but the last one with weights, and after no embedding."""
     mixed: list[nn.Module] = []
     for layer in layers:
-        mixed += [layer] if isinstance(layer, SummedEmbedding) else [layer, nn.LeakyReLU(LEAKY_SLOPE)]
-    return nn.Sequential(*mixed[:-1])
+        bare = isinstance(layer, SummedEmbedding | nn.PixelShuffle)
+        mixed += [layer] if bare else [layer, nn.LeakyReLU(LEAKY_SLOPE)]
+    last = max(i for i, layer in enumerate(mixed) if isinstance(layer, nn.LeakyReLU))
+    return nn.Sequential(*mixed[:last], *mixed[last + 1 :])

@@ -14,7 +14,7 @@ from torch import Tensor
 from codec.entropy import GroupedLatentPrior
 from codec.entropy.hyper import REDUCTION
 from codec.entropy.rounding import NOISE, Priced
-from codec.models import LatentCodec
+from codec.models import LatentCodec, load_as
 from codec.nn import channels_last, principal_basis, spread_of
 from codec.training.optimisation import Optimisation, adamw
 from codec.training.tokenizer import StartsFromBasis
@@ -30,6 +30,7 @@ class LatentTraining(lightning.LightningModule):
         optimisation: AdamW and schedule.
         total_steps: length of the run.
         start_from_data: begin at the PCA of patches; transform and prior must know how.
+        start_model: checkpoint of the same config whose weights begin the run in place of the PCA.
         level: train for this one quality only, in [0, 1]; None for all.
         mixed: share of crops in which each cell has one of two levels, for regions of interest.
         rounded_from: fraction of the run after which latents are rounded as in files and the analysis is fixed.
@@ -43,6 +44,7 @@ class LatentTraining(lightning.LightningModule):
         optimisation: Optimisation,
         total_steps: int,
         start_from_data: bool = True,
+        start_model: str | None = None,
         level: float | None = None,
         mixed: float = 0.2,
         rounded_from: float = 0.8,
@@ -51,12 +53,15 @@ class LatentTraining(lightning.LightningModule):
         super().__init__()
         self.model = channels_last(model)
         self.optimisation, self.total_steps = optimisation, total_steps
-        self.start_from_data, self.level = start_from_data, level
+        self.start_from_data, self.start_model, self.level = start_from_data, start_model, level
         self.mixed, self.rounded_from, self.start_batches = mixed, rounded_from, start_batches
 
     def on_fit_start(self) -> None:
         """Begin at the PCA of patches and the steps that suit each quality, unless a checkpoint brought weights."""
         if not self.start_from_data or self.trainer.ckpt_path is not None:
+            return
+        if self.start_model is not None:
+            self.model.load_state_dict(load_as(LatentCodec, self.start_model).state_dict())
             return
         crops = self.trainer.datamodule.crops()  # type: ignore[attr-defined]
         batches = (crops.batch(-1 - i & 0x7FFFFFFF).float() / 255 for i in range(self.start_batches))
