@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from codec.models.base import Encoding
     from codec.types import Media
 
-DEFAULT_IMAGE_MODEL = "image-tokens-f8"
+DEFAULT_IMAGE_MODEL = "image-latent"
 
 Source = str | Path | bytes
 
