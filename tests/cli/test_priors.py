@@ -14,8 +14,8 @@ PHOTO = Path("docs/samples/kodim23.png")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("priors")
     for prior in ("static", "learned"):
-        codec("encode", PHOTO, folder / f"{prior}.lmc", "--prior", prior)
-    codec("encode", PHOTO, folder / "default.lmc")
+        codec("encode", PHOTO, folder / f"{prior}.lmc", "--model", "image-tokens-f8", "--prior", prior)
+    codec("encode", PHOTO, folder / "default.lmc", "--model", "image-tokens-f8")
     return {name: folder / f"{name}.lmc" for name in ("static", "learned", "default")}
 
 

@@ -89,9 +89,9 @@ def test_full_chroma_keeps_more_colour() -> None:
 
 def test_time_buys_fidelity() -> None:
     samples = read_image(Path("docs/samples/kodim23.png")).samples[:, 100:228, 200:328]
-    fast, slow = (BASELINES[name].code(samples, 30) for name in ("avif", "avif_slow"))
+    slow = BASELINES["avif_slow"].code(samples, 30)
+    fast = BASELINES["avif"].at_size(samples, len(slow.data), at_least=True)
     assert psnr(samples, slow.decoded) > psnr(samples, fast.decoded) + 0.1
-    assert len(slow.data) < 1.05 * len(fast.data)
 
 
 def test_missing_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
