@@ -5,15 +5,16 @@ arXiv:2203.10886 (both, uneven groups). A choice is a small dataclass in a confi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from codec.entropy.exact import BORDER_LIMIT, IntegerLayer, IntegerNetwork
-from codec.entropy.kernels import finish_layer, neighbour_sums
+from codec.entropy.kernels import TAPS, finish_layer, gather, neighbour_sums
 from codec.entropy.tables import LOGIT_BITS
 
 
@@ -52,35 +53,35 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class SeenRows:
-    """The same in the exact path, positions first: integer-valued float64 in 1/256.
+class SeenExactly:
+    """The same in the exact path: integer-valued float64 in 1/256, each `(B, channels, h, w)`.
 
     Attributes:
-        features: `(B, h w, features)`.
-        hats: hat functions of the level `(B, h w, knots)`.
-        values: `(B, h w, channels)` of the latent, zero where not known.
+        features: hyper features.
+        hats: hat functions of the level.
+        values: all channels of the latent, zero where they are not known.
         start: first channel of the group that is coded.
         stop: the one after its last.
         known: bool `(h, w)`, where the group is known.
-        index: flat positions `(n,)` that are coded.
-        width: of the grid.
+        index: int64 `(n,)`, flat positions that are coded, ascending.
     """
 
-    features: Tensor
-    hats: Tensor
-    values: Tensor
+    features: NDArray[np.float64]
+    hats: NDArray[np.float64]
+    values: NDArray[np.float64]
     start: int
     stop: int
     known: Tensor
-    index: Tensor
-    width: int
+    index: NDArray[np.int64]
 
-    def planes(self) -> Seen:
-        """As int64 planes."""
-        features, before, own = (
-            rows.transpose(1, 2).unflatten(2, (-1, self.width)).long()
-            for rows in (self.features, self.values[..., : self.start], self.values[..., self.start : self.stop])
-        )
+    def part(self, first: int, last: int) -> "SeenExactly":
+        """For some of the positions that are coded."""
+        return replace(self, index=self.index[first:last])
+
+    def integers(self) -> Seen:
+        """As int64."""
+        parts = (self.features, self.values[:, : self.start], self.values[:, self.start : self.stop])
+        features, before, own = (torch.from_numpy(part).long() for part in parts)
         return Seen(features, before, own, self.known)
 
 
@@ -89,9 +90,11 @@ class Context(nn.Module):
 
     Attributes:
         channels: how many features.
+        by_parts: whether `fill` may work on parts of the positions, in several threads.
     """
 
     channels: int
+    by_parts = False
 
     def forward(self, seen: Seen) -> Tensor:
         """Floats `(B, channels, h, w)`."""
@@ -101,9 +104,9 @@ class Context(nn.Module):
         """int64 `(B, channels, h, w)` in 1/256, the same on every machine."""
         raise NotImplementedError
 
-    def exact_rows(self, seen: SeenRows) -> Tensor:
-        """The same as float64 `(B, n, channels)`, only at the positions that are coded."""
-        return self.exact(seen.planes()).flatten(2).transpose(1, 2)[:, seen.index].double()
+    def fill(self, seen: SeenExactly, rows: NDArray[np.float64]) -> None:
+        """Write the same to `(B, n, channels)`, only at the positions that are coded."""
+        rows[:] = self.exact(seen.integers()).flatten(2).transpose(1, 2)[:, torch.from_numpy(seen.index)].numpy()
 
     def convert(self, seen: Seen) -> None:
         """Make the integer part from what was trained, calibrated on what is seen in integers."""
@@ -138,6 +141,8 @@ class ChannelContext:
 class EarlierChannels(Context):
     """The last `channels` channels of the earlier groups."""
 
+    by_parts = True
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
@@ -148,9 +153,9 @@ class EarlierChannels(Context):
 
     exact = forward
 
-    def exact_rows(self, seen: SeenRows) -> Tensor:
+    def fill(self, seen: SeenExactly, rows: NDArray[np.float64]) -> None:
         """Only the positions that are coded."""
-        return seen.values[..., seen.start - self.channels : seen.start][:, seen.index]
+        gather_rows(seen.values[:, seen.start - self.channels : seen.start], seen.index, rows)
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,8 @@ class NeighbourContext:
 class Neighbours(Context):
     """A depthwise convolution over values and magnitudes; unknown positions are zero and so add nothing."""
 
+    by_parts = True
+
     def __init__(self, channels: int, kernel: int, *, own: bool) -> None:
         super().__init__()
         self.channels, self._seen, self._own = 2 * channels, channels, own
@@ -188,17 +195,26 @@ class Neighbours(Context):
         """The same in integers."""
         return self.twin(self._inputs(seen))
 
-    def exact_rows(self, seen: SeenRows) -> Tensor:
-        """Only at the positions that are coded, and only over neighbours that can be known."""
-        layer = cast(IntegerLayer, self.twin.layers[0])
-        weight, bias, shift = layer.doubles()
-        taps = weight.flatten(1).T.contiguous().numpy()
-        first = seen.start if self._own else seen.start - self._seen
-        sums = np.empty((len(seen.values), len(seen.index), self.channels))
-        for values, found in zip(seen.values.numpy(), sums, strict=True):
-            neighbour_sums(values, first, seen.index.numpy(), seen.width, taps, bias.numpy(), self._own, found)
-        finish_layer(sums.ravel(), 2.0**-shift, float(BORDER_LIMIT), -1.0)
-        return torch.from_numpy(sums)
+    def fill(self, seen: SeenExactly, rows: NDArray[np.float64]) -> None:
+        """Only the rows of the grid that are wanted."""
+        if not len(seen.index):
+            return
+        size, first = self._seen, seen.start if self._own else seen.start - self._seen
+        weight, bias, scale = self._factors()
+        width = seen.values.shape[-1]
+        top, bottom = int(seen.index[0]) // width, int(seen.index[-1]) // width + 1
+        sums = np.empty((2, size, bottom - top, width))
+        for planes, found in zip(seen.values[:, first : first + size], rows, strict=True):
+            neighbour_sums(planes, weight, bias, top, sums)
+            finish_layer(sums.ravel(), scale, float(BORDER_LIMIT), -1.0)
+            gather(sums.reshape(2 * size, -1), seen.index - top * width, float(BORDER_LIMIT), found)
+
+    def _factors(self) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Weights `(2, C, k, k or more)` and biases `(2, C)` of values and magnitudes, and what sums are multiplied with."""
+        weight, bias, shift = cast(IntegerLayer, self.twin.layers[0]).doubles()
+        kernels = weight.numpy().reshape(2, self._seen, *weight.shape[-2:])
+        padded = np.pad(kernels, [(0, 0)] * 3 + [(0, -kernels.shape[3] % TAPS)])
+        return padded, bias.numpy().reshape(2, -1), 2.0**-shift
 
     def convert(self, seen: Seen) -> None:
         """One layer."""
@@ -217,3 +233,9 @@ def build_contexts(choices: Sequence[ContextChoice], place: Place) -> nn.ModuleL
     """What all choices add at a place."""
     found = (choice.build(place) for choice in choices)
     return nn.ModuleList(cast(nn.Module, context) for context in found if context is not None)
+
+
+def gather_rows(planes: NDArray[np.float64], index: NDArray[np.int64], rows: NDArray[np.float64]) -> None:
+    """Planes `(B, C, h, w)` at flat positions `(n,)` to rows `(B, n, C)`, clamped to what networks take."""
+    for one, found in zip(planes.reshape(*planes.shape[:2], -1), rows, strict=True):
+        gather(one, index, float(BORDER_LIMIT), found)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from codec.coding import Decoder, Encoder
 from codec.entropy.base import FIXED_POINT, EntropyModel, Frequencies, Known, Layout, Rows, Step
+from codec.entropy.kernels import settle
 from codec.errors import BitstreamError
 
 
@@ -44,11 +45,13 @@ def walk(model: EntropyModel, layout: Layout, source: Source, *recorders: Record
         symbols = source.symbols(step)
         for recorder in recorders:
             recorder.record(step, symbols)
-        known.codes[step.plane][step.where] = _joined(known.codes[step.plane], symbols, step)
+        codes, latents = known.codes[step.plane], known.latents[step.plane]
         if step.certain is not None:
-            known.latents[step.plane][step.certain[0]] = step.certain[1]
-        if step.means is not None:
-            known.latents[step.plane][step.where] = symbols * FIXED_POINT + step.means
+            latents[step.certain[0]] = step.certain[1]
+        if step.means is None:
+            codes[step.where] = _joined(codes, symbols, step)
+        else:
+            settle(step.where, symbols, step.means, FIXED_POINT, codes, latents)
     return known
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -102,6 +103,13 @@ class IntegerNetwork(nn.Module):
                 signal = cast(IntegerLayer, layer)(signal, limit, self._slope_after(i))
         return signal
 
+    def rows(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`run` for a network of linear layers on rows `(n, inputs)` that are clamped already, in this thread."""
+        for i in self._weighted:
+            limit = BORDER_LIMIT if i == self._weighted[-1] else LIMIT
+            signal = cast(IntegerLayer, self.layers[i]).rows(signal, limit, self._slope_after(i))
+        return signal
+
     def _slope_after(self, i: int) -> int:
         """Of the rectifier that follows layer i, in 2^-20; negative if none does."""
         after = self.layers[i + 1] if i + 1 < len(self.layers) else None
@@ -167,6 +175,15 @@ class IntegerLayer(nn.Module):
         sums = self._sum(signal, weight, bias).contiguous()
         finish_layer(sums.view(-1).numpy(), 2.0**-shift, float(limit), float(slope))
         return sums
+
+    def rows(self, signal: NDArray[np.float64], limit: float, slope: int) -> NDArray[np.float64]:
+        """The same for a linear layer on `(n, inputs)`."""
+        from codec.entropy.kernels import dense
+
+        weight, bias, shift = self.doubles()
+        outputs = np.empty((len(signal), len(weight)))
+        dense(signal, weight.numpy(), bias.numpy(), 2.0**-shift, float(limit), float(slope), outputs)
+        return outputs
 
     def doubles(self) -> tuple[Tensor, Tensor, int]:
         """Weight and bias as float64, and the shift."""

@@ -24,6 +24,7 @@ from codec.entropy.contexts import ContextChoice, Place, Seen
 from codec.entropy.driver import batch_bits, percent_more
 from codec.entropy.group_pass import ExactPasses, GroupPass
 from codec.entropy.hyper import REDUCTION, HyperPath
+from codec.entropy.kernels import dequantised
 from codec.entropy.levels import FINEST, LevelTable, clip_gain
 from codec.entropy.likelihood import GaussianLikelihood, Likelihood, Spot
 from codec.entropy.rounding import NOISE, Priced, Rounding
@@ -146,11 +147,15 @@ class GroupedLatentPrior(nn.Module):
     def dequantise(self, layout: Layout, known: Known) -> Tensor:
         """Normalised latents float32 `(channels, rows, columns)` of what has been coded."""
         rows, columns = layout.grids[FIRST_GROUP][1:]
-        values = np.concatenate(known.latents[FIRST_GROUP:]).reshape(self.channels, rows, columns)
         gains = self.gains(layout, known)
         alike = gains.size > 0 and bool(np.all(gains == gains[0, 0]))
         amplitude = self._exact_amplitude(gains[None, :1, :1] if alike else gains[None])[0]
-        return torch.from_numpy(values * np.exp2(-amplitude / FIXED_POINT) / FIXED_POINT).float()
+        factors = np.exp2(-amplitude / FIXED_POINT).reshape(self.channels, -1) / FIXED_POINT
+        values = np.empty((self.channels, rows * columns), np.float32)
+        for s, latents in enumerate(known.latents[FIRST_GROUP:]):
+            start, stop = self._span(s)
+            dequantised(latents.reshape(stop - start, -1), factors[start:stop], values[start:stop])
+        return torch.from_numpy(values).reshape(self.channels, rows, columns)
 
     def step_sizes(self, levels: Tensor) -> Tensor:
         """One quantisation step in units of the normalised latent, at levels `(B, 1, h, w)`."""
@@ -215,7 +220,7 @@ class GroupedLatentPrior(nn.Module):
             start, stop = self._span(s)
             module, work = self._pass(s, phase), exact.begin(start, stop, phase)
             module.convert(work.seen, self.amplitudes.values.device)
-            parameters = module.exact(work.seen).long().numpy().reshape(len(coarse), len(work.index), -1)
+            parameters = module.exact(work.seen).astype(np.int64).reshape(len(coarse), len(work.index), -1)
             means, _ = self.likelihood.exact(parameters, work.amplitude)
             residual = values[:, start:stop][:, :, work.index].transpose(0, 2, 1) - means / FIXED_POINT
             found = np.zeros((len(coarse), stop - start, values.shape[2]), np.int64)
@@ -254,7 +259,7 @@ class GroupedLatentPrior(nn.Module):
             start, stop = self._span(s)
             work, plane = exact.begin(start, stop, phase), FIRST_GROUP + s
             spot = Spot(plane, work.index, grid[0] * grid[1])
-            yield from self.likelihood.steps(spot, self._pass(s, phase).exact(work.seen).numpy(), work.amplitude[0])
+            yield from self.likelihood.steps(spot, self._pass(s, phase).exact(work.seen), work.amplitude[0])
             exact.learn(work, known.latents[plane].reshape(1, stop - start, -1))
 
     def _exact_passes(self, features: Tensor, gains: NDArray[np.int64]) -> ExactPasses:

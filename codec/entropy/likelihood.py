@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from codec.entropy.base import Rows, Step
 from codec.entropy.gaussian import gaussian_bits, lower_bound
-from codec.entropy.kernels import place_gaussians
+from codec.entropy.kernels import gaussians, place
 from codec.entropy.levels import fractional_powers, scaled
 from codec.entropy.rounding import Rounding
 from codec.entropy.tables import SCALE_FIRST, SCALE_ROWS, SCALE_STEP, StoredTables, nearest_row, scale_tables
+from codec.entropy.threads import in_parts
 
 LEAST_LOG2_SCALE = SCALE_FIRST / 256
 
@@ -97,15 +98,20 @@ class GaussianLikelihood(nn.Module):
 
     def steps(self, spot: Spot, parameters: NDArray[np.float64], amplitude: NDArray[np.int64]) -> Iterator[Step]:
         """Channel by channel. Where the scale is that of the first table, less than a ninth of a step, the code is 0 for sure."""
-        channels = amplitude.shape[1]
-        coded = np.empty((3, len(spot.index) * channels), np.int64)
-        certain = np.empty((2, coded.shape[1]), np.int64)
-        rows = (SCALE_FIRST, SCALE_STEP, SCALE_ROWS)
-        done, sure = place_gaussians(
-            parameters, amplitude, spot.index, spot.positions, fractional_powers(), rows, coded, certain
-        )
-        where, means, index = coded[:, :done]
-        yield Step(spot.plane, where, Rows(index, self.tables.tables), means=means, certain=certain[:, :sure])
+        count, channels = len(spot.index), amplitude.shape[1]
+        means, rows = np.empty((2, channels, count), np.int32)
+        spec = (SCALE_FIRST, SCALE_STEP, SCALE_ROWS)
+
+        def part(first: int, last: int) -> None:
+            own = amplitude if len(amplitude) == 1 else amplitude[first:last]
+            gaussians(parameters[first:last], own, fractional_powers(), spec, means[:, first:last], rows[:, first:last])
+
+        in_parts(part, count)
+        coded = np.empty((3, count * channels), np.int64)
+        certain = np.empty((2, count * channels), np.int64)
+        done, sure = place(means, rows, spot.index, spot.positions, coded, certain)
+        where, expected, index = coded[:, :done]
+        yield Step(spot.plane, where, Rows(index, self.tables.tables), means=expected, certain=certain[:, :sure])
 
     def exact(
         self, parameters: NDArray[np.int64], amplitude: NDArray[np.int64]
