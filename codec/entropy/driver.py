@@ -18,7 +18,7 @@ from torch import Tensor
 
 from codec.coding import Decoder, Encoder
 from codec.entropy.base import FIXED_POINT, EntropyModel, Frequencies, Known, Layout, Rows, Step
-from codec.entropy.kernels import settle
+from codec.entropy.kernels import round_priced, settle
 from codec.errors import BitstreamError
 
 
@@ -96,15 +96,12 @@ class RoundedLatent:
         """round(y - mean), or its neighbour towards 0 where that is enough cheaper."""
         if step.means is None:
             return np.rint(self._planes[step.plane][step.where]).astype(np.int64)
-        residuals = self._planes[step.plane][step.where] - step.means / FIXED_POINT
+        values = self._planes[step.plane]
         if not self._price or not isinstance(step.tables, Rows):
-            return np.rint(residuals).astype(np.int64)
-        sizes = np.abs(residuals)
-        inner = sizes.astype(np.int64)
-        rises = step.tables.tables.rises
-        dearer = rises[step.tables.index, np.minimum(inner, rises.shape[1] - 1)]
-        inner += sizes - inner > 0.5 + self._price * dearer
-        return np.where(residuals < 0, -inner, inner)
+            return np.rint(values[step.where] - step.means / FIXED_POINT).astype(np.int64)
+        symbols, rows = np.empty(len(step.where), np.int64), step.tables
+        round_priced(values, step.where, step.means, rows.index, rows.tables.rises, self._price, symbols)
+        return symbols
 
 
 class CodedStreams:

@@ -213,6 +213,30 @@ def place(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def round_priced(
+    values: Floats, where: Integers, means: Integers, index: Integers, rises: Floats, price: float, symbols: Integers
+) -> None:
+    """Integers near the distances of values from their means, those farther from 0 only where they are not too dear.
+
+    Args:
+        values: of the whole plane, in steps.
+        where: flat positions `(n,)`.
+        means: `(n,)` in 1/256.
+        index: table row of each `(n,)`.
+        rises: `(rows, m)`, by how many bits symbol i + 1 of a table is dearer than i; the last also stands for those beyond.
+        price: how much nearer the farther integer must be, in steps, for each bit that it costs more.
+        symbols: `(n,)`, overwritten.
+    """
+    for i in range(where.size):
+        residual = values[where[i]] - means[i] / 256
+        size = abs(residual)
+        inner = np.int64(size)
+        if size - inner > 0.5 + price * rises[index[i], min(inner, rises.shape[1] - 1)]:
+            inner += 1
+        symbols[i] = -inner if residual < 0 else inner
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def settle(
     where: Integers, symbols: Integers, means: Integers, fixed_point: int, codes: Integers, latents: Integers
 ) -> None:
