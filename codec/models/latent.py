@@ -7,7 +7,7 @@ pixels ◄─synthesis─ latent ◄────────────── m
 import io
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from codec.models.tiling import Tile, tiles
 from codec.types import Codes, Media, Plane
 
 FULL_SCALE = {torch.uint8: 255, torch.uint16: 65535}
-CodedChunk = tuple[Layout, Known]
+T = TypeVar("T")
 WINDOW_PIXELS = 768  # side of what a transform computes at once
 
 
@@ -170,7 +170,7 @@ class LatentCodec(nn.Module):
 
     def read_codes(self, source: BinaryIO, *, partial: bool = False) -> Codes:
         """Only the lossless half of `decompress`, checked; where a damaged file lost a plane or a chunk there are zeros."""
-        reader, chunks = self._read_chunks(source, partial)
+        reader, chunks = self._read_chunks(source, partial, lambda layout, known: (layout, known))
         whole = self.prior.layout(reader.grid, reader.head.gain or 0)
         planes = [torch.zeros(1, *grid, dtype=torch.int64) for grid in whole.grids]
         for index, (layout, known) in chunks.items():
@@ -218,23 +218,31 @@ class LatentCodec(nn.Module):
 
     def _read(self, source: BinaryIO, partial: bool) -> tuple[PictureReader[LatentPrior], Tensor, Tensor]:
         """Latents and levels of a file; where a chunk is lost, those of nothing at the coarsest level."""
-        reader, chunks = self._read_chunks(source, partial)
+
+        def dequantised(layout: Layout, known: Known) -> tuple[Tensor, Tensor]:
+            return self.prior.dequantise(layout, known), self.prior.levels(layout, known)
+
+        reader, chunks = self._read_chunks(source, partial, dequantised)
         latent, levels = torch.zeros(1, self.latent_dim, *reader.grid), torch.zeros(1, 1, *reader.grid)
-        for index, (layout, known) in chunks.items():
-            self._place(latent, levels, reader.chunks[index], layout, known)
+        for index, (n, level) in chunks.items():
+            tile = reader.chunks[index]
+            latent[0, :, tile.rows, tile.columns], levels[0, 0, tile.rows, tile.columns] = n, level
         return reader, latent, levels
 
-    def _read_chunks(self, source: BinaryIO, partial: bool) -> tuple[PictureReader[LatentPrior], dict[int, CodedChunk]]:
+    def _read_chunks(
+        self, source: BinaryIO, partial: bool, keep: Callable[[Layout, Known], T]
+    ) -> tuple[PictureReader[LatentPrior], dict[int, T]]:
+        """What `keep` makes of each chunk: all that is known of a large picture would be ten times its size."""
         priors = {self.coding_hash()[:HASH_BYTES]: self.prior}
         reader = PictureReader(source, priors=priors, stride=self.stride, chunk=self.chunk, partial=partial)
         _check_planes(reader.head, self.prior)
         gain = reader.head.gain or 0
 
-        def decode(tile: Tile, streams: list[bytes]) -> CodedChunk:
+        def decode(tile: Tile, streams: list[bytes]) -> T:
             coded, layout = CodedStreams(streams), self.prior.layout(tile.shape, gain)
             known = walk(self.prior, layout, coded)
             coded.finish()
-            return layout, known
+            return keep(layout, known)
 
         return reader, reader.read(decode)
 
