@@ -39,6 +39,7 @@ class GlobalInter(Context):
     def __init__(self, inputs: int, heads: int, dim: int) -> None:
         super().__init__()
         self.channels, self._heads = heads * dim, heads
+        self.register_buffer("heads", torch.tensor(heads), persistent=False)  # a fact of the coding that no shape tells
         self.embed = TwinNetwork(
             nn.Conv2d(inputs, 2 * self.channels, 1), nn.Conv2d(2 * self.channels, 3 * self.channels, 1)
         )
@@ -91,6 +92,7 @@ class GlobalIntra(Context):
     def __init__(self, place: Place, heads: int, dim: int, kernel: int) -> None:
         super().__init__()
         self.channels, self._heads = heads * dim, heads
+        self.register_buffer("heads", torch.tensor(heads), persistent=False)  # a fact of the coding that no shape tells
         self._latest = place.before[-1] if place.before else None
         self.compare = TwinNetwork(
             nn.Conv2d(self._latest or place.features, 2 * self.channels, kernel, padding=kernel // 2),
@@ -211,6 +213,7 @@ class ChannelAttention(Context):
     def __init__(self, inputs: int, heads: int, dim: int) -> None:
         super().__init__()
         self.channels, self._heads = heads * dim, heads
+        self.register_buffer("heads", torch.tensor(heads), persistent=False)  # a fact of the coding that no shape tells
         self.embed = TwinNetwork(
             nn.Conv2d(inputs, 3 * self.channels, 1),
             nn.Conv2d(3 * self.channels, 3 * self.channels, 3, padding=1, groups=3 * self.channels),

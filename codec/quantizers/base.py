@@ -3,9 +3,11 @@
 Legend: `z` continuous vectors from the encoder, `e` codebook rows, `q` the vectors that codes stand for, `K` codes, `D` dimensions.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -54,3 +56,68 @@ def pass_gradient(z: Tensor, q: Tensor) -> Tensor:
     Written as `q + (z - z.detach())`, which equals `q` exactly; `z + (q - z).detach()` is off by up to 0.06 in bfloat16.
     """
     return q + (z - z.detach())
+
+
+def average_losses(stages: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean of each loss over several stages or parts; one that does not have it counts 0."""
+    names = dict.fromkeys(name for losses in stages for name in losses)
+    return {
+        name: torch.stack([losses[name] for losses in stages if name in losses]).sum() / len(stages) for name in names
+    }
+
+
+def whole_stages(widths: Sequence[int], count: int) -> list[int]:
+    """Widths of the first stages that `count` codes fill; refused where they end inside a stage or before the first."""
+    used = [width for i, width in enumerate(widths) if sum(widths[: i + 1]) <= count]
+    if sum(used) != count or not used:
+        raise ValueError(f"{count} codes a position do not fill whole stages of {list(widths)}")
+    return used
+
+
+@dataclass(frozen=True)
+class GridQuantized:
+    """What a grid quantizer made of features.
+
+    Attributes:
+        vectors: `(B, *grid, D)` each, finest first; in the forward pass exactly `decode(planes)`.
+        planes: int64 `(B, *grid)` each, coarse to fine; in training a stack with dropout may leave out the last ones.
+        losses: unweighted scalars by name.
+    """
+
+    vectors: tuple[Tensor, ...]
+    planes: tuple[Tensor, ...]
+    losses: dict[str, Tensor] = field(default_factory=dict)
+
+
+class GridQuantizer(Protocol):
+    """Feature grids to integer planes and back, for quantizers that need a grid or several features.
+
+    Features are channel-last, `(B, h, w, D)` for pictures or `(B, t, D)` for sound, finest first. `grid` is always that of
+    the first feature, and must be a multiple of every stride.
+
+    Attributes:
+        axes: of a grid, 2 for pictures, 1 for sound.
+        dims: length D of the vectors of each feature.
+        strides: size of a cell of each feature in cells of the first.
+        codebook_sizes: alphabet of each plane.
+    """
+
+    axes: int
+    dims: tuple[int, ...]
+    strides: tuple[int, ...]
+    codebook_sizes: tuple[int, ...]
+
+    def layout(self, grid: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """The grid of each plane, from the grid of the first feature alone: what a decoder allocates."""
+
+    def encode(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Features to int64 planes `(B, *grid)`; deterministic, each example by itself."""
+
+    def decode(self, planes: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Planes to vectors `(B, *grid, D)`, finest first."""
+
+    def start(self, features: Sequence[Tensor]) -> None:
+        """Set what depends on data, once, before training; the same on every process."""
+
+    def __call__(self, features: Sequence[Tensor]) -> GridQuantized:
+        """Quantize with gradients and, in training, statistics."""

@@ -1,4 +1,4 @@
-"""How far a vector is from a codeword: Euclidean, cosine, or Euclidean plus the price of the code."""
+"""How far a vector is from a codeword: Euclidean, cosine, dot product, or Euclidean plus the price of the code."""
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,18 @@ class Euclidean(nn.Module):
         """`(N, D)` placed vectors and `(K, D)` placed codewords to int64 `(N,)`."""
         return nearest(z, e)
 
+    def assign(self, z: Tensor, e: Tensor) -> Tensor:
+        """Codes `(N,)` of a training batch, which may depend on the batch; here the nearest."""
+        return self.nearest(z, e)
+
+    def logits(self, z: Tensor, e: Tensor) -> Tensor:
+        """`(n, K)` scores with gradient, the largest at the nearest; for blocks, as nothing else needs this matrix."""
+        return 2 * z @ e.T - e.square().sum(1) - z.square().sum(1, keepdim=True)
+
+    def mask_chances(self) -> Tensor | None:
+        """`(K,)` chances that a code may not be drawn for a vector in training, where codes are drawn at random."""
+        return None
+
     def observe(self, counts: Tensor) -> None:
         """Hits of each code in one training batch; of no interest here."""
 
@@ -30,6 +42,18 @@ class Cosine(Euclidean):
     def place(self, vectors: Tensor) -> Tensor:
         """Project to the unit sphere."""
         return F.normalize(vectors, dim=-1)
+
+
+class DotProduct(Euclidean):
+    """The largest dot product wins, so long codewords win more (Shi et al. 2024, IBQ, arXiv:2412.02692)."""
+
+    def nearest(self, z: Tensor, e: Tensor) -> Tensor:
+        """As `Euclidean.nearest`, without the price of a codeword's length."""
+        return nearest(z, e, -e.float().square().sum(1))
+
+    def logits(self, z: Tensor, e: Tensor) -> Tensor:
+        """`(n, K)` dot products."""
+        return z @ e.T
 
 
 class RateDistortion(Euclidean):
@@ -62,6 +86,10 @@ class RateDistortion(Euclidean):
     def nearest(self, z: Tensor, e: Tensor) -> Tensor:
         """As `Euclidean.nearest`, with the price of each code added."""
         return nearest(z, e, self.rate_weight * self.lengths_bits())
+
+    def logits(self, z: Tensor, e: Tensor) -> Tensor:
+        """As `Euclidean.logits`, less the price of each code."""
+        return super().logits(z, e) - self.rate_weight * self.lengths_bits()
 
     @torch.no_grad()
     def observe(self, counts: Tensor) -> None:

@@ -9,6 +9,11 @@ def _many() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def process_number() -> int:
+    """Which of the processes this is, from 0; for draws that must differ between them."""
+    return dist.get_rank() if _many() else 0
+
+
 def sum_over_processes(values: Tensor) -> Tensor:
     """Elementwise sum over all processes, the same everywhere."""
     if _many():

@@ -8,16 +8,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from codec.quantizers.base import Quantized, Quantizer
+from codec.quantizers.base import Quantized, Quantizer, average_losses, pass_gradient, whole_stages
+from codec.quantizers.dropout import StageDropout
 from codec.quantizers.estimators import StraightThrough
 
 
 class Residual(nn.Module):
     """A stack of quantizers with one gradient estimator around all of them.
 
-    Stages see detached residuals: were each to pass gradients on, the encoder's gradient would grow with the depth.
-    The loss `commitment` is the mean over stages of the distance between the residual and its codeword, with gradient
-    to `z`; losses of a stage's own rule are averaged over the stages.
+    Stages see detached residuals: were each to pass gradients on, the encoder's gradient would grow with the depth. What a
+    stage learns by gradient (a projection, say) hears the decoder through the sum of the stages' vectors.
+    The loss `commitment` is the mean over stages of the distance between the residual and its vector, with gradient to `z`;
+    a stage's own commitment adds its gradient to the stage's parameters. Other losses are averaged over the stages.
+
+    Stages may hold several codes each. So the masked channels of Language-Codec (Ji et al. 2024, arXiv:2402.12208) are a
+    first stage that is a `Product`, and the groups of HiFi-Codec (Yang et al. 2023, arXiv:2305.02765) stages that all are.
 
     Args:
         stages: quantizers of one dimension, coarse to fine.
@@ -31,7 +36,7 @@ class Residual(nn.Module):
         if len(dims) != 1:
             raise ValueError(f"stages must share one dimension, got {sorted(dims)}")
         self.stages = nn.ModuleList(stages)  # type: ignore[arg-type]
-        self.dropout = dropout
+        self.dropout = StageDropout(dropout)
         self.estimator = estimator if estimator is not None else StraightThrough()
         self.dim = dims.pop()
         self.codebook_sizes = tuple(size for stage in stages for size in stage.codebook_sizes)
@@ -40,18 +45,17 @@ class Residual(nn.Module):
 
     def encode(self, z: Tensor) -> Tensor:
         """`(..., D)` vectors to int64 `(..., Q)` codes, coarse to fine."""
-        residual, codes = z.float(), []
-        for stage in self._ordered:
-            codes.append(stage.encode(residual))
-            residual = residual - stage.decode(codes[-1])
-        return torch.cat(codes, -1)
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.float()
+            total, codes = torch.zeros_like(z), []
+            for stage in self._ordered:
+                codes.append(stage.encode(z - total))
+                total = total + stage.decode(codes[-1])
+            return torch.cat(codes, -1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """int64 `(..., q)` codes of the first stages, q at most Q, to `(..., D)` vectors."""
-        used = [width for i, width in enumerate(self._widths) if sum(self._widths[: i + 1]) <= codes.shape[-1]]
-        if sum(used) != codes.shape[-1] or not used:
-            raise ValueError(f"{codes.shape[-1]} codes a position do not fill whole stages of {self._widths}")
-        parts = codes.split(used, dim=-1)
+        parts = codes.split(whole_stages(self._widths, codes.shape[-1]), dim=-1)
         total = self._ordered[0].decode(parts[0])
         for stage, part in zip(self._ordered[1:], parts[1:], strict=False):
             total = total + stage.decode(part)
@@ -69,18 +73,13 @@ class Residual(nn.Module):
         """Quantize with all stages, or in training sometimes with the first few."""
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
-            total, codes, losses = torch.zeros_like(z), [], dict[str, Tensor]()
-            count = self._stage_count()
-            for stage in self._ordered[:count]:
+            total, codes, losses = torch.zeros_like(z), [], []
+            for stage in self._ordered[: self.dropout(len(self._ordered))]:
                 out = stage((z - total).detach())
-                terms = out.losses | {"commitment": (z - total - out.vectors.detach()).square().mean()}
-                for name, value in terms.items():
-                    losses[name] = losses.get(name, z.new_zeros(())) + value / count
-                total = total + out.vectors.detach()
+                total = total + out.vectors
                 codes.append(out.codes)
-            return Quantized(vectors=self.estimator(z, total), codes=torch.cat(codes, -1), losses=losses)
-
-    def _stage_count(self) -> int:
-        if not self.training or float(torch.rand(())) >= self.dropout:
-            return len(self._ordered)
-        return int(torch.randint(1, len(self._ordered) + 1, ()))
+                distance = (z - total.detach()).square().mean()
+                own = out.losses.get("commitment", z.new_zeros(()))
+                losses.append(out.losses | {"commitment": pass_gradient(own, distance)})
+            vectors = pass_gradient(total, self.estimator(z, total.detach()))
+            return Quantized(vectors=vectors, codes=torch.cat(codes, -1), losses=average_losses(losses))

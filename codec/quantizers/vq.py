@@ -4,52 +4,60 @@ van den Oord et al. 2017, "Neural Discrete Representation Learning", arXiv:1711.
 the family: the codebook's rule, the distance, and the estimator of the gradient.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from codec.quantizers.base import Quantized
 from codec.quantizers.codebooks import Codebook
 from codec.quantizers.distances import Euclidean
-from codec.quantizers.estimators import StraightThrough
+from codec.quantizers.estimators import Estimator, StraightThrough
+from codec.quantizers.regularisers import Regulariser
 
 
 class VectorQuantizer(nn.Module):
     """One code per position, from a learned codebook.
 
     Losses: `commitment`, the mean squared distance of the placed vectors from their (fixed) codewords, and what the
-    codebook's rule adds.
+    codebook's rule, the estimator and, in training, the regularisers add.
 
     Args:
         codebook: the codewords and the rule by which they move.
         distance: where vectors are placed for the comparison, and what is nearest there.
         estimator: how the gradient of the codeword reaches the placed vector.
+        regularisers: further loss terms of placed vectors, codewords and distance.
     """
 
     def __init__(
-        self, codebook: Codebook, distance: Euclidean | None = None, estimator: nn.Module | None = None
+        self,
+        codebook: Codebook,
+        distance: Euclidean | None = None,
+        estimator: Estimator | None = None,
+        regularisers: Sequence[Regulariser] = (),
     ) -> None:
         super().__init__()
         self.codebook = codebook
         self.distance = distance if distance is not None else Euclidean()
         self.estimator = estimator if estimator is not None else StraightThrough()
-        if self.distance.codebook_size not in (None, codebook.codebook_size):
-            raise ValueError(
-                f"the distance is for {self.distance.codebook_size} codes but the codebook has {codebook.codebook_size}"
-            )
+        for name, regulariser in enumerate(regularisers):  # no list of none: a model's hash covers all its modules
+            self.add_module(f"regulariser_{name}", regulariser)
+        self._regularisers = tuple(regularisers)
         self.dim = codebook.dim
-        self.codebook_sizes = (codebook.codebook_size,)
+        self.codebook_sizes: tuple[int, ...] = (codebook.codebook_size,)
+        self._check_sizes()
 
     def encode(self, z: Tensor) -> Tensor:
         """`(..., D)` vectors to int64 `(..., 1)` codes."""
         placed = self.distance.place(z.float()).reshape(-1, self.dim)
-        return self._nearest(placed).reshape(*z.shape[:-1], 1)
+        return self.distance.nearest(placed, self._codewords().detach()).reshape(*z.shape[:-1], 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """int64 `(..., 1)` codes to `(..., D)` codewords."""
-        return self.distance.place(self.codebook.vectors())[codes.squeeze(-1)]
+        return self._codewords()[codes.squeeze(-1)]
 
     def start(self, z: Tensor) -> None:
-        """Start the codebook by k-means where its rule asks for it."""
+        """Start the codebook from data where its rule asks for it."""
         if not bool(self.codebook.started):
             self.codebook.start(self.distance.place(z.float()))
 
@@ -58,15 +66,35 @@ class VectorQuantizer(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             placed = self.distance.place(z.float())
             flat = placed.reshape(-1, self.dim)
+            codes, e = self._choose(flat.detach())
+            q = e.index_select(0, codes)
+            vectors = self.estimator.cross(flat, q, e, self.distance)
+            losses = {"commitment": (flat - q.detach()).square().mean()}
+            losses |= self.codebook.losses(flat, q) | self.estimator.losses(flat, vectors)
             if self.training:
-                self.start(flat.detach())
-            codes = self._nearest(flat)
-            q = self.distance.place(self.codebook.vectors())[codes]
-            losses = {"commitment": (flat - q.detach()).square().mean()} | self.codebook.losses(flat, q)
-            if self.training:
+                for regulariser in self._regularisers:  # on a copy, as rules move codewords before the backward pass
+                    losses |= regulariser(flat, e.clone(), self.distance)
                 self.distance.observe(self.codebook.learn(flat.detach(), codes))
-            vectors = self.estimator(placed, q.reshape(placed.shape))
-        return Quantized(vectors=vectors, codes=codes.reshape(*z.shape[:-1], 1), losses=losses)
+        return Quantized(vectors.reshape(placed.shape), codes.reshape(*z.shape[:-1], 1), losses)
 
-    def _nearest(self, placed: Tensor) -> Tensor:
-        return self.distance.nearest(placed, self.distance.place(self.codebook.vectors()))
+    def _choose(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes `(N,)` of placed vectors `(N, D)`, and the codewords `(K, D)` to read them in, with gradient."""
+        if not self.training:
+            e = self._codewords()
+            return self.distance.nearest(z, e.detach()), e
+        self.start(z)
+        e = self._codewords()
+        codes = self.estimator.choose(z, e.detach(), self.distance)
+        return codes, self._codewords() if self.codebook.advance(z, codes) else e
+
+    def _codewords(self) -> Tensor:
+        """`(K, D)`, where the distance places them."""
+        return self.distance.place(self.codebook.vectors())
+
+    def _check_sizes(self) -> None:
+        for part in (self.distance, *self._regularisers):
+            if part.codebook_size not in (None, self.codebook.codebook_size):
+                raise ValueError(
+                    f"the {type(part).__name__} is for {part.codebook_size} codes "
+                    f"but the codebook has {self.codebook.codebook_size}"
+                )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from codec.quantizers.codebooks.kmeans import kmeans
 from codec.quantizers.processes import from_first_process, gather_rows, sum_over_processes
 
-STATISTICS = frozenset({"hits", "sums", "started", "updates"})  # buffers that only training reads
+STATISTICS = frozenset({"draws", "hits", "sums", "started", "updates"})  # buffers that only training reads
 
 
 class Codebook(nn.Module):
@@ -56,6 +56,10 @@ class Codebook(nn.Module):
     def losses(self, z: Tensor, q: Tensor) -> dict[str, Tensor]:
         """Loss terms of the rule, of `(N, D)` vectors and the codewords they chose (with gradient to the codewords)."""
         return {}
+
+    def advance(self, z: Tensor, codes: Tensor) -> bool:
+        """Move for a training batch before its codewords are read; True if any moved. Most rules only `learn` after."""
+        return False
 
     def learn(self, z: Tensor, codes: Tensor) -> Tensor:
         """Take in one training batch, `(N, D)` and `(N,)`; returns the hits `(K,)` over all processes."""

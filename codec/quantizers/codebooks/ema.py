@@ -40,8 +40,10 @@ class EMACodebook(Codebook):
     def learn(self, z: Tensor, codes: Tensor) -> Tensor:
         """Move the means by one batch, then revive. Returns the batch's hits `(K,)`."""
         counts = self.count(codes)
-        sums = sum_over_processes(torch.zeros_like(self.sums).index_add_(0, codes, z.to(self.sums)))
-        self.sums.lerp_(sums, 1 - self.decay)
-        self.rows.copy_(torch.where(counts[:, None] > 0, self.sums / self.hits[:, None], self.rows))
+        used = counts.nonzero().squeeze(1)  # the same on every process, and few where K is large
+        place = (counts > 0).cumsum(0)[codes] - 1
+        sums = self.sums.new_zeros(len(used), self.dim).index_add_(0, place, z.to(self.sums))
+        self.sums.mul_(self.decay).index_add_(0, used, sum_over_processes(sums), alpha=1 - self.decay)
+        self.rows[used] = self.sums[used] / self.hits[used, None]
         self.revive(z)
         return counts

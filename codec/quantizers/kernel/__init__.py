@@ -1,0 +1,65 @@
+"""The C++ road of the search: there if pip found a compiler; called through ctypes, which lets go of the interpreter's lock."""
+
+import ctypes
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+VERSION = 1  # of the library's interface, as in nearest.cpp
+INSTRUCTION_SETS = ("plain", "avx2", "avx512")
+QUERIES_PER_THREAD = 64  # fewer are not worth a thread
+FAILURES = {1: "the processor lacks the instruction set", 2: "memory or threads ran out"}
+
+
+def is_built() -> bool:
+    """Whether the library is there."""
+    return _library() is not None
+
+
+@cache
+def available_sets() -> tuple[str, ...]:
+    """Instruction sets that library and processor have, slowest first."""
+    library = _library()
+    return tuple(name for i, name in enumerate(INSTRUCTION_SETS) if library is not None and library.has_set(i))
+
+
+def by_kernel(z: Tensor, e: Tensor, bias: Tensor | None, instruction_set: str | None = None) -> Tensor:
+    """The kernel's road: float32 `(N, D)`, `(K, D)` and `(K,)` on the CPU to int64 `(N,)`, in torch's number of threads."""
+    library = _library()
+    if library is None:
+        raise RuntimeError("the search kernel was not built; reinstall with a C++ compiler, or search by_matmul")
+    z, e, bias = z.contiguous(), e.contiguous(), None if bias is None else bias.contiguous()
+    codes = torch.empty(len(z), dtype=torch.int64)
+    threads = max(1, min(torch.get_num_threads(), len(z) // QUERIES_PER_THREAD))
+    chosen = INSTRUCTION_SETS.index(instruction_set or available_sets()[-1])
+    bias_pointer = None if bias is None else bias.data_ptr()
+    failure = library.nearest_codewords(
+        z.data_ptr(), len(z), e.data_ptr(), bias_pointer, *e.shape, codes.data_ptr(), threads, chosen
+    )
+    if failure:
+        raise RuntimeError(f"the search kernel gave up: {FAILURES[failure]}")
+    return codes
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """The library beside this file, if it loads and is of this version."""
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(f"nearest{suffix}")
+        if path.is_file():
+            try:
+                library = ctypes.CDLL(str(path))
+                if library.interface_version() == VERSION:
+                    return _declared(library)
+            except (OSError, AttributeError):  # built for another system
+                continue
+    return None
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, size, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    library.nearest_codewords.argtypes = [pointer, size, pointer, pointer, size, size, pointer, number, number]
+    return library
