@@ -30,7 +30,8 @@ bench: $(STAMP) .venv-compare/.installed
 	.venv-compare/bin/python tools/benchmark_coder.py
 	$(BIN)/python tools/benchmark_images.py --data "$(DATA)"
 
-$(STAMP): pyproject.toml
+KERNEL := codec/quantizers/kernel
+$(STAMP): pyproject.toml setup.py $(KERNEL)/nearest.cpp $(KERNEL)/scan.inc
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25"
 	$(BIN)/pip install --quiet -e ".[test]"

@@ -42,7 +42,7 @@ QUALITIES = (10, 50, 90)
 TARGETS = (
     *(Encoding(target_bytes=size) for size in (10_000, 40_000)),
     *(Encoding(target_bpp=rate) for rate in (0.2, 0.5, 1.0)),
-    *(Encoding(target_psnr=decibels) for decibels in (30.0, 34.0, 38.0)),
+    *(Encoding(target_psnr=decibels) for decibels in (30.0, 34.0, 36.0)),
 )
 PARTS = ("bits", "targets", "seconds", "planes", "region")
 

@@ -54,6 +54,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
     "WEBP": {"lossless": True, "exact": True},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+    "PNG": {"compress_level": 4},  # a third of the time of Pillow's default, for files 5 % larger
     "TIFF": {"compression": "tiff_deflate"},
 }
 

@@ -40,7 +40,7 @@ def members() -> dict[str, tuple[nn.Module, list[tuple[int, ...]]]]:
         "mapped": (Mapped(LinearMap(6, 4), FSQ([3] * 4), LinearMap(4, 6)), [(6,)]),
         "multiscale": (MultiScale(table(), (2, 4)), [fine]),
         "cross_scale": (CrossScale([table(), table()], [Enlarge(4, 4)], dropout=1.0, axes=2), [fine, coarse]),
-        "granularity": (DynamicGranularity(table(0.5), LearnedRouter(4), 2), [fine, coarse]),
+        "granularity": (DynamicGranularity(table(0.5), LearnedRouter(4)), [fine, coarse]),
     }
 
 

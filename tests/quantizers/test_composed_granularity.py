@@ -21,7 +21,7 @@ def half_textured(batch: int, height: int, width: int, dim: int = 1) -> Tensor:
 def by_entropy(ratios: tuple[float, ...] = (0.25, 0.25), region: int = 8) -> DynamicGranularity:
     """Levels of 4, 8 ... pixels."""
     table = VectorQuantizer(EMACodebook(32, 4, kmeans_iterations=3))
-    return DynamicGranularity(table, PatchEntropy(ratios, region=region), len(ratios) + 1)
+    return DynamicGranularity(table, PatchEntropy(ratios, region=region))
 
 
 def with_features(gray: Tensor, quantizer: DynamicGranularity) -> list[Tensor]:
@@ -70,8 +70,9 @@ def test_codes_grow_with_the_share_of_fine_cells_at_run_time() -> None:
         counts.append(sum(int(mask.sum()) for mask in quantizer.used(quantizer.encode(features))))
     assert counts == sorted(set(counts))
     assert counts[-1] == 32 * 32
-    with pytest.raises(ValueError, match=r"0\.7, 0\.6"):
-        quantizer.router.set_ratios((0.7, 0.6))  # type: ignore[attr-defined]
+    for wrong in ((0.7, 0.6), (0.5,), (-0.1, 0.5)):
+        with pytest.raises(ValueError, match=r"expected 2 shares of at most 1 together, got"):
+            quantizer.router.set_ratios(wrong)  # type: ignore[attr-defined]
 
 
 def test_tiles_of_whole_regions_agree_with_the_whole_picture() -> None:
@@ -97,7 +98,7 @@ def test_entropy_is_that_of_the_paper_on_gray_levels() -> None:
 
 def learned(target: float = 0.5, levels: int = 2) -> DynamicGranularity:
     table = VectorQuantizer(EMACodebook(32, 6, kmeans_iterations=3))
-    return DynamicGranularity(table, LearnedRouter(6, levels, target=target, hidden=16), levels)
+    return DynamicGranularity(table, LearnedRouter(6, levels, target=target, hidden=16))
 
 
 def fine_and_coarse(batch: int, side: int = 8) -> list[Tensor]:

@@ -25,21 +25,18 @@ class DynamicGranularity(nn.Module):
 
     Args:
         quantizer: for the cells of all levels.
-        router: decides on the splits.
-        levels: of granularity, each twice as fine as the one before.
-        axes: of the grids.
+        router: decides on the splits, and says of how many levels.
     """
 
-    def __init__(self, quantizer: Quantizer, router: Router, levels: int, *, axes: int = 2) -> None:
+    def __init__(self, quantizer: Quantizer, router: Router) -> None:
         super().__init__()
-        if levels < 2:
-            raise ValueError(f"need at least 2 levels of granularity, got {levels}")
-        self.quantizer, self.router, self.levels, self.axes = quantizer, router, levels, axes
-        guide, self._finest = router.guide_stride, router.guide_stride or 1
-        self.dims = (() if guide is None else (1,)) + (quantizer.dim,) * levels
-        self.strides = (() if guide is None else (1,)) + tuple(self._finest << i for i in range(levels))
+        self.quantizer, self.router = quantizer, router
+        self.levels, self.axes = router.levels, router.axes
+        guide, finest = router.guide_stride, router.guide_stride or 1
+        self.dims = (() if guide is None else (1,)) + (quantizer.dim,) * self.levels
+        self.strides = (() if guide is None else (1,)) + tuple(finest << i for i in range(self.levels))
         self._width = len(quantizer.codebook_sizes)
-        self.codebook_sizes = (2,) * (levels - 1) + tuple(quantizer.codebook_sizes) * levels
+        self.codebook_sizes = (2,) * (self.levels - 1) + tuple(quantizer.codebook_sizes) * self.levels
 
     def layout(self, grid: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
         """Grids of the splits, then of the codes."""

@@ -26,7 +26,7 @@ class PatchEntropy(nn.Module):
 
     Ranks are taken inside each picture, and there inside square regions that are laid from its first cell: what a region looks
     like depends on its own pixels alone, so tiles whose sides are multiples of `region` cells agree with the whole picture.
-    The guide is the gray picture, in [-1, 1], `(B, H, W, 1)`; entropies come from integers, so no machine disagrees.
+    The guide is the gray picture, in [-1, 1], `(B, H, W, 1)`; entropies come from histograms of integers.
 
     Args:
         ratios: share of the area for each level but the finest, coarsest first; `set_ratios` changes them at any time.
@@ -40,6 +40,7 @@ class PatchEntropy(nn.Module):
     def __init__(self, ratios: Sequence[float], *, patch: int = 4, region: int = 8, axes: int = 2) -> None:
         super().__init__()
         self.guide_stride, self.region, self.axes = patch, region, axes
+        self.levels = len(ratios) + 1
         self.set_ratios(ratios)
         gray = torch.linspace(-1, 1, GRAY_LEVELS, dtype=torch.float64)
         bins = torch.linspace(-1, 1, BINS, dtype=torch.float64)
@@ -48,8 +49,8 @@ class PatchEntropy(nn.Module):
 
     def set_ratios(self, ratios: Sequence[float]) -> None:
         """Choose the rate of what follows."""
-        if not ratios or min(ratios) < 0 or sum(ratios) > 1 + 1e-9:
-            raise ValueError(f"ratios must be shares of at most 1 together, got {list(ratios)}")
+        if len(ratios) != self.levels - 1 or min(ratios, default=-1) < 0 or sum(ratios) > 1 + 1e-9:
+            raise ValueError(f"expected {max(1, self.levels - 1)} shares of at most 1 together, got {list(ratios)}")
         self.ratios = tuple(ratios)
 
     def forward(self, features: Sequence[Tensor]) -> Routing:

@@ -30,7 +30,15 @@ class Routing:
 
 
 class Router(Protocol):
-    """Decides on the splits of each example by itself."""
+    """Decides on the splits of each example by itself.
+
+    Attributes:
+        levels: of granularity, each twice as fine as the one before.
+        axes: of the grids.
+    """
+
+    levels: int
+    axes: int
 
     @property
     def guide_stride(self) -> int | None:
@@ -75,7 +83,9 @@ class LearnedRouter(nn.Module):
 
     def __init__(self, dim: int, levels: int = 2, *, target: float = 0.5, hidden: int = 64, axes: int = 2) -> None:
         super().__init__()
-        self.target, self.axes = target, axes
+        if levels < 2:
+            raise ValueError(f"need at least 2 levels of granularity, got {levels}")
+        self.target, self.levels, self.axes = target, levels, axes
         self.register_buffer("updates", torch.tensor(0))
         self.deciders = nn.ModuleList(
             nn.Sequential(nn.Linear(2 * dim, hidden), nn.SiLU(), nn.Linear(hidden, 1)) for _ in range(levels - 1)
