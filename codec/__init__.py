@@ -3,6 +3,7 @@
 Names are loaded when first used, so that `codec info` and `import codec` stay quick.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 from codec.errors import CodecError
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from codec.types import Codes, Media
 
 __all__ = ["Codec", "CodecError", "Codes", "Encoding", "Media", "decode", "encode", "load", "probe"]
+
+# Torch's idle threads otherwise spin for milliseconds, on cores that compiled loops of the entropy models want. Read when torch is
+# first imported; whoever sets it keeps it.
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _HOMES = {
     "Codec": "codec.models",

@@ -73,11 +73,12 @@ class HalfFloats(nn.Module):
 
     def __init__(self, transform: nn.Module) -> None:
         super().__init__()
-        self.transform = transform.bfloat16()
+        self.transform = transform
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """As the transform."""
-        return self.transform(*(part.bfloat16() for part in inputs)).float()
+        with torch.autocast(inputs[0].device.type, torch.bfloat16):
+            return self.transform(*inputs).float()
 
 
 def with_products(transform: nn.Module, make: Callable[[nn.Conv2d], nn.Module]) -> nn.Module:

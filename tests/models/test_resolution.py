@@ -58,5 +58,5 @@ def test_those_that_decode_the_same_files_are_listed(known: Path) -> None:
 def test_built_parts_get_plain_values() -> None:
     """No wrapper of a configuration library reaches a constructor."""
     model: Any = checkpoint.build(CONFIG)
-    assert model.quantizer.levels.tolist() == [5, 5, 5, 5]
+    assert model.quantizer.digits.radices.tolist() == [5, 5, 5, 5]
     assert checkpoint.build({"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}).in_features == 2
