@@ -114,7 +114,9 @@ def _verify(verbs: Verbs) -> None:
 
 
 def _models(verbs: Verbs) -> None:
-    _add_json(_verb(verbs, "models", "The checkpoints at hand."))
+    verb = _verb(verbs, "models", "The checkpoints at hand.")
+    verb.add_argument("--quantizers", action="store_true", help="the quantizers that can be trained, instead")
+    _add_json(verb)
 
 
 def _evaluate(verbs: Verbs) -> None:

@@ -151,6 +151,14 @@ def test_models_lists_names_for_programs() -> None:
     assert "image-tokens-f8" in names
 
 
+def test_quantizers_are_listed_with_a_line_each() -> None:
+    rows = json.loads(codec("models", "--quantizers", "--json").stdout)
+    configs = {row["config"] for row in rows}
+    assert {"model/quantizer=simvq", "model/grid_quantizer=multiscale"} <= configs
+    assert all(row["summary"] for row in rows)
+    assert len(codec("models", "--quantizers").stdout.splitlines()) == len(rows)
+
+
 def test_eval_writes_rows(photo: Path, tmp_path: Path) -> None:
     done = codec("eval", photo.parent, "--model", "tiny", "--baselines", "jpeg,webp", "--json", tmp_path / "rows.json")
     assert b"jpeg" in done.stdout
