@@ -37,7 +37,7 @@ def nearest(z: Tensor, codebook: Tensor, bias: Tensor | None = None, *, road: Ro
         codebook: `(K, D)`, K and D at least 1.
         bias: `(K,)` cost added to each codeword, in units of squared distance.
         road: `by_matmul` or `kernel.by_kernel`; the answer does not depend on it. By default the kernel, on CPU and where it was
-            built, unless the environment says `CODEC_SEARCH=torch`.
+            built, unless the environment says `CODEC_SEARCH=torch`; with `CODEC_SEARCH=kernel` a missing kernel is an error.
 
     Returns:
         int64 `(N,)`.
@@ -60,7 +60,9 @@ def default_road(device: torch.device) -> Road:
     wanted = os.environ.get(ROAD_VARIABLE, "")
     if wanted not in ("", "torch", "kernel"):
         raise ValueError(f"{ROAD_VARIABLE} must be torch or kernel, got {wanted!r}")
-    return kernel.by_kernel if device.type == "cpu" and wanted != "torch" and kernel.is_built() else by_matmul
+    if device.type != "cpu" or wanted == "torch":
+        return by_matmul
+    return kernel.by_kernel if wanted == "kernel" or kernel.is_built() else by_matmul
 
 
 def by_matmul(z: Tensor, e: Tensor, bias: Tensor | None) -> Tensor:
