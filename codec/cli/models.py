@@ -13,19 +13,19 @@ QUANTIZER_KINDS = ("quantizer", "grid_quantizer")
 
 def run(*, json: bool, quantizers: bool) -> None:
     """Print a line a model, or a quantizer."""
-    rows = list(quantizer_rows()) if quantizers else model_rows()
+    found = [] if quantizers else list_checkpoints()
+    rows = list(quantizer_rows()) if quantizers else _model_rows(found)
     if json:
         print(jsonlib.dumps(rows, indent=2))
     elif quantizers:
         for row in rows:
             print(f"{row['config']:38} {row['summary']}")
     else:
-        _print_models(list_checkpoints())
+        _print_models(found)
 
 
-def model_rows() -> list[dict[str, object]]:
+def _model_rows(found: Sequence[CheckpointInfo]) -> list[dict[str, object]]:
     """What is known of each checkpoint, for programs."""
-    found = list_checkpoints()
     return [
         {
             "name": info.name,
