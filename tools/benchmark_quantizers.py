@@ -31,12 +31,14 @@ from codec.media.files import whole_file
 from codec.nn import PatchDecoder, PatchEncoder, channels_last, principal_basis
 from codec.quantizers import Quantizer
 from codec.training.crops import EndlessCrops
+from codec.training.losses import Fidelity, WeightedSum
+from codec.training.optimisation import Optimisation, adamw
 from codec.training.pack import ImagePack, open_pack
-from codec.training.schedule import warm_constant_cosine
 
 ROOT = Path(__file__).resolve().parents[1]
 LATENT_DIM, STRIDE, LATENT_STEP = 32, 8, 80 / 255
-LOSS_SCALE = 3.2  # of a quantizer's losses beside 50 * mse, as in configs/loss/fidelity_gradient.yaml
+FIDELITY_WEIGHTS = {"mse": 50.0, "negative_psnr": 0.05}
+LOSS_SCALE = 3.2  # of a quantizer's losses beside these, as in configs/loss/fidelity_gradient.yaml
 START_BATCHES = 60
 BATCH, CROP = 16, 128
 
@@ -126,7 +128,10 @@ def change(node: Any, path: list[str], value: Any) -> None:
 
 def train(model: Autoencoder, crops: EndlessCrops, weights: Mapping[str, float], steps: int) -> list[float]:
     """Milliseconds of each step."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0, foreach=True)
+    fidelity = Fidelity(decibels=True)
+    loss = WeightedSum(FIDELITY_WEIGHTS | {name: LOSS_SCALE * weight for name, weight in weights.items()})
+    optimisation = adamw(model.parameters(), Optimisation(warmup_steps=100), steps)
+    optimizer, schedule = optimisation["optimizer"], optimisation["lr_scheduler"]["scheduler"]
     times = []
     model.train()
     for step in range(steps):
@@ -135,16 +140,11 @@ def train(model: Autoencoder, crops: EndlessCrops, weights: Mapping[str, float],
         with torch.autocast("cpu", torch.bfloat16):
             quantized = model.quantizer(model.latents(pixels))
             decoded = model.pixels(quantized.vectors)
-        errors = (decoded - pixels).square().mean((1, 2, 3))
-        loss = 50 * errors.mean() + 0.5 * torch.log10(errors + 1e-4).mean()
-        for name, term in quantized.losses.items():
-            loss = loss + LOSS_SCALE * weights[name] * term
-        for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * warm_constant_cosine(step, warmup_steps=100, constant_until=0.4, total_steps=steps)
         optimizer.zero_grad()
-        loss.backward()
+        loss(fidelity(pixels, decoded) | quantized.losses).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.5, foreach=True)
         optimizer.step()
+        schedule.step()
         times.append(1000 * (time.perf_counter() - begin))
     return times
 
@@ -243,8 +243,12 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """All runs that are not there yet."""
     arguments = parse_arguments()
-    rows = arguments.rows.split(",") if arguments.rows else list(OmegaConf.load(arguments.config))
+    specs = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(arguments.config)))
+    rows = (
+        arguments.rows.split(",") if arguments.rows else [row for row in specs if arguments.bits in specs[row]["bits"]]
+    )
     arguments.out.mkdir(parents=True, exist_ok=True)
+    failed = []
     for seed in map(int, arguments.seeds.split(",")):
         for row in rows:
             path = arguments.out / f"{row}-{arguments.bits}-{seed}.json"
@@ -258,7 +262,9 @@ def main() -> None:
             else:
                 alone = [*sys.argv, "--rows", row, "--seeds", str(seed), "--here"]
                 if subprocess.run([sys.executable, *alone], check=False).returncode:
-                    print(f"{row} failed", file=sys.stderr, flush=True)
+                    failed.append(path.stem)
+    if failed:
+        raise SystemExit(f"failed, while the others went on: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
