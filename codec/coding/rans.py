@@ -18,8 +18,8 @@ from codec.coding.tables import FrozenTables
 from codec.errors import BitstreamError, ModelMismatchError
 
 _ESCAPES_AT_ONCE = 4096
-_SEVERAL_LANES_FROM = {4: 1 << 16, 8: 1 << 18}  # symbols: fewer take under a millisecond in one lane
-_SEVERAL_LANES_MIN_BYTES = 1 << 14  # eight lanes cost about 36 bytes more than one: 0.2 % of this
+_SEVERAL_LANES_FROM = {4: 1 << 14, 8: 1 << 18}  # symbols: fewer take under half a millisecond in one lane
+_SEVERAL_LANES_MIN_BYTES = {4: 1 << 13, 8: 1 << 14}  # they cost about 16 and 36 bytes more than one: 0.2 % of this
 
 
 class Encoder:
@@ -75,7 +75,7 @@ class Encoder:
         count = sum(intervals.size for intervals, _ in self._pushes)
         lanes = max((lanes for lanes, least in _SEVERAL_LANES_FROM.items() if count >= least), default=1)
         data = self._code(lanes)
-        return data if lanes == 1 or len(data) >= _SEVERAL_LANES_MIN_BYTES else self._code(1)
+        return data if lanes == 1 or len(data) >= _SEVERAL_LANES_MIN_BYTES[lanes] else self._code(1)
 
     def _code(self, lanes: int) -> bytes:
         first = position = sum(intervals.size for intervals, _ in self._pushes)

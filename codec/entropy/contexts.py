@@ -5,7 +5,7 @@ arXiv:2203.10886 (both, uneven groups). A choice is a small dataclass in a confi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import numpy as np
@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from codec.entropy.exact import BORDER_LIMIT, IntegerLayer, IntegerNetwork
-from codec.entropy.kernels import TAPS, finish_layer, gather, neighbour_sums
+from codec.entropy.exact import IntegerLayer, IntegerNetwork
+from codec.entropy.kernels import LARGEST_KERNEL
+from codec.entropy.positions import Positions
 from codec.entropy.tables import LOGIT_BITS
 
 
@@ -54,35 +55,50 @@ class Seen:
 
 @dataclass(frozen=True)
 class SeenExactly:
-    """The same in the exact path: integer-valued float64 in 1/256, each `(B, channels, h, w)`.
+    """The same in the exact path, as split planes of integer-valued float64 in 1/256.
 
     Attributes:
-        features: hyper features.
-        hats: hat functions of the level.
-        values: all channels of the latent, zero where they are not known.
+        planes: `(B, phases, features + knots + channels, h, columns + 2 PAD)`: hyper features, hat functions of the level, and all
+            channels of the latent, zero where they are not known.
+        positions: of the grid.
+        features: how many there are.
+        knots: how many hat functions.
         start: first channel of the group that is coded.
         stop: the one after its last.
-        known: bool `(h, w)`, where the group is known.
-        index: int64 `(n,)`, flat positions that are coded, ascending.
+        phase: in which it is coded.
     """
 
-    features: NDArray[np.float64]
-    hats: NDArray[np.float64]
-    values: NDArray[np.float64]
+    planes: NDArray[np.float64]
+    positions: Positions
+    features: int
+    knots: int
     start: int
     stop: int
-    known: Tensor
-    index: NDArray[np.int64]
+    phase: int
 
-    def part(self, first: int, last: int) -> "SeenExactly":
-        """For some of the positions that are coded."""
-        return replace(self, index=self.index[first:last])
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """int64 `(n,)`, flat positions that are coded, ascending."""
+        return self.positions.index(self.phase)
+
+    @property
+    def first_channel(self) -> int:
+        """Where the latent's channels begin among the planes."""
+        return self.features + self.knots
+
+    def hats(self) -> Tensor:
+        """Hat functions of the level as int64 `(B, knots, h, w)`."""
+        return self._whole(self.features, self.first_channel)
 
     def integers(self) -> Seen:
-        """As int64."""
-        parts = (self.features, self.values[:, : self.start], self.values[:, self.start : self.stop])
-        features, before, own = (torch.from_numpy(part).long() for part in parts)
-        return Seen(features, before, own, self.known)
+        """As int64, in whole planes."""
+        first = self.first_channel
+        before, own = self._whole(first, first + self.start), self._whole(first + self.start, first + self.stop)
+        known = self.positions.known(self.phase, torch.device("cpu"))
+        return Seen(self._whole(0, self.features), before, own, known)
+
+    def _whole(self, first: int, last: int) -> Tensor:
+        return torch.from_numpy(self.positions.whole(self.planes[:, :, first:last])).long()
 
 
 class Context(nn.Module):
@@ -90,11 +106,9 @@ class Context(nn.Module):
 
     Attributes:
         channels: how many features.
-        by_parts: whether `fill` may work on parts of the positions, in several threads.
     """
 
     channels: int
-    by_parts = False
 
     def forward(self, seen: Seen) -> Tensor:
         """Floats `(B, channels, h, w)`."""
@@ -103,10 +117,6 @@ class Context(nn.Module):
     def exact(self, seen: Seen) -> Tensor:
         """int64 `(B, channels, h, w)` in 1/256, the same on every machine."""
         raise NotImplementedError
-
-    def fill(self, seen: SeenExactly, rows: NDArray[np.float64]) -> None:
-        """Write the same to `(B, n, channels)`, only at the positions that are coded."""
-        rows[:] = self.exact(seen.integers()).flatten(2).transpose(1, 2)[:, torch.from_numpy(seen.index)].numpy()
 
     def convert(self, seen: Seen) -> None:
         """Make the integer part from what was trained, calibrated on what is seen in integers."""
@@ -141,8 +151,6 @@ class ChannelContext:
 class EarlierChannels(Context):
     """The last `channels` channels of the earlier groups."""
 
-    by_parts = True
-
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
@@ -152,10 +160,6 @@ class EarlierChannels(Context):
         return seen.before[:, seen.before.shape[1] - self.channels :]
 
     exact = forward
-
-    def fill(self, seen: SeenExactly, rows: NDArray[np.float64]) -> None:
-        """Only the positions that are coded."""
-        gather_rows(seen.values[:, seen.start - self.channels : seen.start], seen.index, rows)
 
 
 @dataclass(frozen=True)
@@ -176,13 +180,18 @@ class NeighbourContext:
 
 
 class Neighbours(Context):
-    """A depthwise convolution over values and magnitudes; unknown positions are zero and so add nothing."""
+    """A depthwise convolution over values and magnitudes; unknown positions are zero and so add nothing.
 
-    by_parts = True
+    Attributes:
+        size: channels that are seen.
+        own: whether they are those of this group.
+    """
 
     def __init__(self, channels: int, kernel: int, *, own: bool) -> None:
         super().__init__()
-        self.channels, self._seen, self._own = 2 * channels, channels, own
+        if kernel % 2 == 0 or kernel > LARGEST_KERNEL:
+            raise ValueError(f"the kernel must be odd and at most {LARGEST_KERNEL}, got {kernel}")
+        self.channels, self.size, self.own = 2 * channels, channels, own
         layer = nn.Conv2d(2 * channels, 2 * channels, kernel, padding=kernel // 2, groups=2 * channels)
         self.network = nn.Sequential(layer)
         self.twin = IntegerNetwork(self.network, input_bits=LOGIT_BITS, output_bits=LOGIT_BITS)
@@ -195,26 +204,10 @@ class Neighbours(Context):
         """The same in integers."""
         return self.twin(self._inputs(seen))
 
-    def fill(self, seen: SeenExactly, rows: NDArray[np.float64]) -> None:
-        """Only the rows of the grid that are wanted."""
-        if not len(seen.index):
-            return
-        size, first = self._seen, seen.start if self._own else seen.start - self._seen
-        weight, bias, scale = self._factors()
-        width = seen.values.shape[-1]
-        top, bottom = int(seen.index[0]) // width, int(seen.index[-1]) // width + 1
-        sums = np.empty((2, size, bottom - top, width))
-        for planes, found in zip(seen.values[:, first : first + size], rows, strict=True):
-            neighbour_sums(planes, weight, bias, top, sums)
-            finish_layer(sums.ravel(), scale, float(BORDER_LIMIT), -1.0)
-            gather(sums.reshape(2 * size, -1), seen.index - top * width, float(BORDER_LIMIT), found)
-
-    def _factors(self) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        """Weights `(2, C, k, k or more)` and biases `(2, C)` of values and magnitudes, and what sums are multiplied with."""
+    def factors(self) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Weights `(2, C, k, k)` and biases `(2, C)` of values and magnitudes, and what their sums are multiplied with."""
         weight, bias, shift = cast(IntegerLayer, self.twin.layers[0]).doubles()
-        kernels = weight.numpy().reshape(2, self._seen, *weight.shape[-2:])
-        padded = np.pad(kernels, [(0, 0)] * 3 + [(0, -kernels.shape[3] % TAPS)])
-        return padded, bias.numpy().reshape(2, -1), 2.0**-shift
+        return weight.numpy().reshape(2, self.size, *weight.shape[-2:]), bias.numpy().reshape(2, -1), 2.0**-shift
 
     def convert(self, seen: Seen) -> None:
         """One layer."""
@@ -225,7 +218,7 @@ class Neighbours(Context):
         self.twin.restore(self.network)
 
     def _inputs(self, seen: Seen) -> Tensor:
-        values = seen.own if self._own else seen.before[:, seen.before.shape[1] - self._seen :]
+        values = seen.own if self.own else seen.before[:, seen.before.shape[1] - self.size :]
         return torch.cat([values, values.abs()], 1)
 
 
@@ -233,9 +226,3 @@ def build_contexts(choices: Sequence[ContextChoice], place: Place) -> nn.ModuleL
     """What all choices add at a place."""
     found = (choice.build(place) for choice in choices)
     return nn.ModuleList(cast(nn.Module, context) for context in found if context is not None)
-
-
-def gather_rows(planes: NDArray[np.float64], index: NDArray[np.int64], rows: NDArray[np.float64]) -> None:
-    """Planes `(B, C, h, w)` at flat positions `(n,)` to rows `(B, n, C)`, clamped to what networks take."""
-    for one, found in zip(planes.reshape(*planes.shape[:2], -1), rows, strict=True):
-        gather(one, index, float(BORDER_LIMIT), found)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from codec.coding import Decoder, Encoder
 from codec.entropy.base import FIXED_POINT, EntropyModel, Frequencies, Known, Layout, Rows, Step
-from codec.entropy.kernels import round_priced, settle
+from codec.entropy.kernels import expect, round_priced, settle
 from codec.errors import BitstreamError
 
 
@@ -47,7 +47,7 @@ def walk(model: EntropyModel, layout: Layout, source: Source, *recorders: Record
             recorder.record(step, symbols)
         codes, latents = known.codes[step.plane], known.latents[step.plane]
         if step.certain is not None:
-            latents[step.certain[0]] = step.certain[1]
+            expect(step.certain, latents)
         if step.means is None:
             codes[step.where] = _joined(codes, symbols, step)
         else:

@@ -7,6 +7,7 @@ threads can matter.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +27,23 @@ USUAL_WEIGHT_BITS = 16  # with which a restored network's weights are of a sensi
 HEADROOM = 2.0  # how far activations may exceed what calibration saw, before they are clamped
 
 Weighted = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | SummedEmbedding
+
+
+@dataclass(frozen=True)
+class FlatLayers:
+    """Linear layers one after the other, in integer-valued float64.
+
+    Attributes:
+        widths: int64 `(layers + 1,)`, of inputs, hidden layers and outputs.
+        weights: each layer's `(N, K)`, flat.
+        biases: each layer's, flat.
+        endings: `(layers, 3)`, scale, limit and slope as `kernels.finish_layer` takes them.
+    """
+
+    widths: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    biases: NDArray[np.float64]
+    endings: NDArray[np.float64]
 
 
 class IntegerNetwork(nn.Module):
@@ -103,12 +121,23 @@ class IntegerNetwork(nn.Module):
                 signal = cast(IntegerLayer, layer)(signal, limit, self._slope_after(i))
         return signal
 
-    def rows(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
-        """`run` for a network of linear layers on rows `(n, inputs)` that are clamped already, in this thread."""
+    def flat(self, order: NDArray[np.int64]) -> "FlatLayers":
+        """The same for loops that run a network of linear layers on rows, its inputs taken in another order.
+
+        Args:
+            order: `(inputs,)`: which of the network's inputs comes first, second, ….
+        """
+        widths, endings = [len(order)], []
+        weights, biases = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
         for i in self._weighted:
-            limit = BORDER_LIMIT if i == self._weighted[-1] else LIMIT
-            signal = cast(IntegerLayer, self.layers[i]).rows(signal, limit, self._slope_after(i))
-        return signal
+            weight, bias, shift = cast(IntegerLayer, self.layers[i]).doubles()
+            factors = weight.numpy() if weights else weight.numpy()[:, order]
+            widths.append(len(factors))
+            weights.append(factors.ravel())
+            biases.append(bias.numpy())
+            endings.append((2.0**-shift, BORDER_LIMIT if i == self._weighted[-1] else LIMIT, self._slope_after(i)))
+        ends = np.array(endings, np.float64)
+        return FlatLayers(np.array(widths), np.concatenate(weights), np.concatenate(biases), ends)
 
     def _slope_after(self, i: int) -> int:
         """Of the rectifier that follows layer i, in 2^-20; negative if none does."""
@@ -176,15 +205,6 @@ class IntegerLayer(nn.Module):
         finish_layer(sums.view(-1).numpy(), 2.0**-shift, float(limit), float(slope))
         return sums
 
-    def rows(self, signal: NDArray[np.float64], limit: float, slope: int) -> NDArray[np.float64]:
-        """The same for a linear layer on `(n, inputs)`."""
-        from codec.entropy.kernels import dense
-
-        weight, bias, shift = self.doubles()
-        outputs = np.empty((len(signal), len(weight)))
-        dense(signal, weight.numpy(), bias.numpy(), 2.0**-shift, float(limit), float(slope), outputs)
-        return outputs
-
     def doubles(self) -> tuple[Tensor, Tensor, int]:
         """Weight and bias as float64, and the shift."""
         if self._doubles is None:
@@ -203,6 +223,8 @@ class IntegerLayer(nn.Module):
                 return F.linear(signal, weight, bias)
             case "Conv2d" if self._is_depthwise(signal):
                 return _depthwise(signal, weight, bias)
+            case "Conv2d" if self._stride == self._dilation == (1, 1) and self._groups == 1:
+                return _convolved(signal, weight, bias, self._padding)
             case "Conv2d":
                 return F.conv2d(signal, weight, bias, self._stride, self._padding, self._dilation, self._groups)
         return F.conv_transpose2d(
@@ -252,6 +274,23 @@ def _depthwise(signal: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     sums = np.empty(signal.shape)
     depthwise(padded.numpy(), weight[:, 0].contiguous().numpy(), bias.numpy(), sums)
     return torch.from_numpy(sums)
+
+
+def _convolved(signal: Tensor, weight: Tensor, bias: Tensor, padding: "Pair") -> Tensor:
+    """Plain convolution as a product of matrices for each place of the kernel; torch's own takes three times as long in float64."""
+    batch, channels = signal.shape[:2]
+    (rows, columns), (down, right) = weight.shape[2:], padding
+    padded = F.pad(signal, (right, right, down, down + 1))  # one row more, so that every shift has as many numbers
+    height, width = padded.shape[2] - rows, padded.shape[3]
+    count, flat = height * width, padded.reshape(batch, channels, -1)
+    sums = bias.repeat(batch, 1)[..., None].repeat(1, 1, count)
+    factors = weight.permute(2, 3, 0, 1).contiguous()
+    for i in range(rows):
+        for j in range(columns):
+            start = i * width + j
+            for one, found in zip(flat, sums, strict=True):
+                found.addmm_(factors[i, j], one[:, start : start + count])
+    return sums.view(batch, -1, height, width)[..., : width - columns + 1]
 
 
 def divide(values: Tensor, shift: int) -> Tensor:

@@ -27,6 +27,7 @@ from codec.entropy.hyper import REDUCTION, HyperPath
 from codec.entropy.kernels import dequantised
 from codec.entropy.levels import FINEST, LevelTable, clip_gain
 from codec.entropy.likelihood import GaussianLikelihood, Likelihood, Spot
+from codec.entropy.positions import Positions
 from codec.entropy.rounding import NOISE, Priced, Rounding
 from codec.entropy.tables import StoredTables
 from codec.nn import level_features
@@ -220,7 +221,7 @@ class GroupedLatentPrior(nn.Module):
             start, stop = self._span(s)
             module, work = self._pass(s, phase), exact.begin(start, stop, phase)
             module.convert(work.seen, self.amplitudes.values.device)
-            parameters = module.exact(work.seen).astype(np.int64).reshape(len(coarse), len(work.index), -1)
+            parameters = module.exact(work.seen).astype(np.int64)
             means, _ = self.likelihood.exact(parameters, work.amplitude)
             residual = values[:, start:stop][:, :, work.index].transpose(0, 2, 1) - means / FIXED_POINT
             found = np.zeros((len(coarse), stop - start, values.shape[2]), np.int64)
@@ -259,7 +260,9 @@ class GroupedLatentPrior(nn.Module):
             start, stop = self._span(s)
             work, plane = exact.begin(start, stop, phase), FIRST_GROUP + s
             spot = Spot(plane, work.index, grid[0] * grid[1])
-            yield from self.likelihood.steps(spot, self._pass(s, phase).exact(work.seen), work.amplitude[0])
+            coding = self.likelihood.coding(spot, work.amplitude[0])
+            self._pass(s, phase).hand_out(work.seen, lambda _, *found, coding=coding: coding.take(*found))
+            yield from coding.steps()
             exact.learn(work, known.latents[plane].reshape(1, stop - start, -1))
 
     def _exact_passes(self, features: Tensor, gains: NDArray[np.int64]) -> ExactPasses:
@@ -267,9 +270,7 @@ class GroupedLatentPrior(nn.Module):
         alike = bool(np.all(gains == gains[:, :1, :1]))
         few = gains[:, :1, :1] if alike else gains
         amplitude = self.amplitudes.exact(few.ravel()).reshape(len(gains), -1, self.channels)
-        _, height, width = gains.shape
-        schedule = self._schedule(height, width, torch.device("cpu"))
-        return ExactPasses(features, gains, amplitude, knots=self.knots, schedule=schedule)
+        return ExactPasses(features, gains, amplitude, knots=self.knots, phases=self._phases)
 
     def _span(self, s: int) -> tuple[int, int]:
         """First channel of group s, and the one after its last."""
@@ -284,12 +285,8 @@ class GroupedLatentPrior(nn.Module):
 
     def _schedule(self, height: int, width: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
         """For each phase: flat positions that it codes, and bool `(height, width)` what is known before it."""
-        rows, columns = torch.arange(height, device=device)[:, None], torch.arange(width, device=device)
-        even = (rows + columns) % 2 == 0
-        nothing = torch.zeros_like(even)
-        if self._phases == 1:
-            return [(torch.arange(height * width, device=device), nothing)]
-        return [(even.flatten().nonzero()[:, 0], nothing), ((~even).flatten().nonzero()[:, 0], even)]
+        positions, phases = Positions(height, width, self._phases), range(self._phases)
+        return [(torch.from_numpy(positions.index(p)).to(device), positions.known(p, device)) for p in phases]
 
     def _finer(self, coarse: NDArray[np.int64], grid: tuple[int, ...]) -> NDArray[np.int64]:
         """`(B, rows, columns)` on the hyper-latent's grid to that of the latent."""

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from codec.coding import FrozenTables
 from codec.entropy.base import Rows, Step
 from codec.entropy.gaussian import gaussian_bits, lower_bound
 from codec.entropy.kernels import gaussians, place
 from codec.entropy.levels import fractional_powers, scaled
 from codec.entropy.rounding import Rounding
-from codec.entropy.tables import SCALE_FIRST, SCALE_ROWS, SCALE_STEP, StoredTables, nearest_row, scale_tables
-from codec.entropy.threads import in_parts
+from codec.entropy.tables import SCALE_FIRST, StoredTables, nearest_row, scale_tables
 
 LEAST_LOG2_SCALE = SCALE_FIRST / 256
 
@@ -59,13 +59,23 @@ class Likelihood(Protocol):
     def __call__(self, y: Tensor, parameters: Tensor, amplitude: Tensor, rounding: Rounding) -> Quantised:
         """Floats: y `(…, g)`, parameters `(…, parameters_per_channel g)`, log2 amplitudes `(…, g)`."""
 
-    def steps(self, spot: Spot, parameters: NDArray[np.float64], amplitude: NDArray[np.int64]) -> Iterator[Step]:
-        """What to code at a spot, by integer-valued parameters `(n, parameters_per_channel g)` and amplitudes `(n or 1, g)`."""
+    def coding(self, spot: Spot, amplitude: NDArray[np.int64]) -> "Coding":
+        """How the symbols at a spot are coded, at log2 amplitudes `(n or 1, g)` in 1/256."""
 
     def exact(
         self, parameters: NDArray[np.int64], amplitude: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Means in 1/256 of a step `(…, g)`, and what chooses or makes the tables."""
+
+
+class Coding(Protocol):
+    """The symbols of a pass, while their parameters come in."""
+
+    def take(self, first: int, last: int, parameters: NDArray[np.float64]) -> None:
+        """Integer-valued parameters `(last - first, parameters_per_channel g)` of some positions; from any thread."""
+
+    def steps(self) -> Iterator[Step]:
+        """What to code, when all are there."""
 
 
 def quantise_gaussian(y: Tensor, mean: Tensor, log2_scale: Tensor, rounding: Rounding) -> Quantised:
@@ -96,22 +106,9 @@ class GaussianLikelihood(nn.Module):
         mean, log2_scale = parameters.float().chunk(2, -1)
         return quantise_gaussian(y, mean * torch.exp2(amplitude), log2_scale + amplitude, rounding)
 
-    def steps(self, spot: Spot, parameters: NDArray[np.float64], amplitude: NDArray[np.int64]) -> Iterator[Step]:
-        """Channel by channel. Where the scale is that of the first table, less than a ninth of a step, the code is 0 for sure."""
-        count, channels = len(spot.index), amplitude.shape[1]
-        means, rows = np.empty((2, channels, count), np.int32)
-        spec = (SCALE_FIRST, SCALE_STEP, SCALE_ROWS)
-
-        def part(first: int, last: int) -> None:
-            own = amplitude if len(amplitude) == 1 else amplitude[first:last]
-            gaussians(parameters[first:last], own, fractional_powers(), spec, means[:, first:last], rows[:, first:last])
-
-        in_parts(part, count)
-        coded = np.empty((3, count * channels), np.int64)
-        certain = np.empty((2, count * channels), np.int64)
-        done, sure = place(means, rows, spot.index, spot.positions, coded, certain)
-        where, expected, index = coded[:, :done]
-        yield Step(spot.plane, where, Rows(index, self.tables.tables), means=expected, certain=certain[:, :sure])
+    def coding(self, spot: Spot, amplitude: NDArray[np.int64]) -> "GaussianCoding":
+        """By the frozen tables."""
+        return GaussianCoding(self.tables.tables, spot, amplitude)
 
     def exact(
         self, parameters: NDArray[np.int64], amplitude: NDArray[np.int64]
@@ -119,3 +116,30 @@ class GaussianLikelihood(nn.Module):
         """Means in 1/256 of a step, and rows, of integer parameters `(…, 2 g)`."""
         mean, log2_scale = np.split(parameters, 2, axis=-1)
         return scaled(mean, amplitude), nearest_row(log2_scale + amplitude)
+
+
+class GaussianCoding:
+    """Channel by channel. Where the scale is that of the first table, less than a ninth of a step, the code is 0 for sure.
+
+    Args:
+        tables: a row for each scale.
+        spot: where.
+        amplitude: log2 amplitudes `(n or 1, C)` in 1/256.
+    """
+
+    def __init__(self, tables: FrozenTables, spot: Spot, amplitude: NDArray[np.int64]) -> None:
+        self._tables, self._spot, self._amplitude = tables, spot, amplitude
+        self._means, self._rows = np.empty((2, amplitude.shape[1], len(spot.index)), np.int32)
+
+    def take(self, first: int, last: int, parameters: NDArray[np.float64]) -> None:
+        """Means and rows of these positions."""
+        own = self._amplitude if len(self._amplitude) == 1 else self._amplitude[first:last]
+        gaussians(parameters, own, fractional_powers(), self._means[:, first:last], self._rows[:, first:last])
+
+    def steps(self) -> Iterator[Step]:
+        """One."""
+        count = self._means.size
+        coded, certain = np.empty((3, count), np.int64), np.empty((2, count), np.int64)
+        done, sure = place(self._means, self._rows, self._spot.index, self._spot.positions, coded, certain)
+        where, expected, index = coded[:, :done]
+        yield Step(self._spot.plane, where, Rows(index, self._tables), means=expected, certain=certain[:, :sure])

@@ -77,15 +77,9 @@ class MixtureLikelihood(nn.Module):
         rounded = rounding(y - centre, lambda residual: bits(residual + centre))
         return Quantised(rounded.values + centre, bits(rounded.counted + centre))
 
-    def steps(self, spot: Spot, parameters: NDArray[np.float64], amplitude: Integers) -> Iterator[Step]:
-        """How symbols at a spot are coded by integer-valued parameters `(n, 3 K g)` and amplitudes `(n or 1, g)`, in 1/256."""
-        means, parts = self.exact(parameters.astype(np.int64), amplitude)
-        where = spot.places(amplitude.shape[1])
-        flat = np.moveaxis(parts, -1, 1).reshape(-1, 3, self.components)
-        tables = MixtureTables(*flat.transpose(1, 0, 2))
-        for part in tables.portions():
-            rows = Rows(np.arange(part.stop - part.start), tables.frozen(part, self.normal.cpu().numpy()))
-            yield Step(spot.plane, where.ravel()[part], rows, means=means.ravel()[part])
+    def coding(self, spot: Spot, amplitude: Integers) -> "MixtureCoding":
+        """By tables of their own."""
+        return MixtureCoding(self, spot, amplitude)
 
     def exact(self, parameters: Integers, amplitude: Integers) -> tuple[Integers, Integers]:
         """Means of the dominant components in 1/256 of a step `(…, g)`, and what the tables need `(…, 3, K, g)`.
@@ -99,6 +93,35 @@ class MixtureLikelihood(nn.Module):
         offsets = np.clip(means - centre, -FARTHEST_MEAN, FARTHEST_MEAN)
         scales = np.clip(log_scales + amplitude[..., None, :], SCALE_FIRST, LARGEST_LOG_SCALE)
         return centre[..., 0, :], np.stack([logits, offsets, scales], -3)
+
+
+class MixtureCoding:
+    """Position by position, each symbol with a table of its own.
+
+    Args:
+        likelihood: that makes them.
+        spot: where.
+        amplitude: log2 amplitudes `(n or 1, g)` in 1/256.
+    """
+
+    def __init__(self, likelihood: MixtureLikelihood, spot: Spot, amplitude: Integers) -> None:
+        self._likelihood, self._spot, self._amplitude = likelihood, spot, amplitude
+        width = likelihood.parameters_per_channel * amplitude.shape[1]
+        self._parameters = np.empty((len(spot.index), width), np.int64)
+
+    def take(self, first: int, last: int, parameters: NDArray[np.float64]) -> None:
+        """Keep them."""
+        self._parameters[first:last] = parameters
+
+    def steps(self) -> Iterator[Step]:
+        """As many as keep the tables small."""
+        components, spot = self._likelihood.components, self._spot
+        means, parts = self._likelihood.exact(self._parameters, self._amplitude)
+        where, normal = spot.places(self._amplitude.shape[1]), self._likelihood.normal.cpu().numpy()
+        tables = MixtureTables(*np.moveaxis(parts, -1, 1).reshape(-1, 3, components).transpose(1, 0, 2))
+        for part in tables.portions():
+            rows = Rows(np.arange(part.stop - part.start), tables.frozen(part, normal))
+            yield Step(spot.plane, where.ravel()[part], rows, means=means.ravel()[part])
 
 
 class MixtureTables:

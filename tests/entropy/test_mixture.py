@@ -40,7 +40,9 @@ def fitted(likelihood: Likelihood, count: int) -> Tensor:
 
 def steps_of(likelihood: Likelihood, parameters: Tensor, count: int) -> list[Step]:
     integers = torch.round(256 * parameters).double().expand(count, -1).numpy()
-    return list(likelihood.steps(Spot(3, np.arange(count), count), integers, np.zeros((count, 1), np.int64)))
+    coding = likelihood.coding(Spot(3, np.arange(count), count), np.zeros((count, 1), np.int64))
+    coding.take(0, count, integers)
+    return list(coding.steps())
 
 
 def rounded(steps: list[Step], y: NDArray[np.float64]) -> list[NDArray[np.int64]]:
@@ -92,7 +94,9 @@ def test_tables_are_those_of_the_floats(components: int) -> None:
     found = likelihood(y, parameters, amplitude, Priced())
     spot = Spot(2, np.arange(count), count)
     integers, log2 = ((256 * part).long().numpy() for part in (parameters, amplitude))
-    (step,) = likelihood.steps(spot, integers.astype(np.float64), log2)
+    coding = likelihood.coding(spot, log2)
+    coding.take(0, count, integers.astype(np.float64))
+    (step,) = coding.steps()
     assert step.means is not None
     assert np.array_equal(step.where, spot.places(channels).ravel())
     residual = y.numpy().ravel() - step.means / 256
@@ -107,11 +111,7 @@ def test_everything_can_be_coded() -> None:
     """Far outliers escape, masses of means that are far apart stay tables, and wide ones are cut into portions."""
     likelihood, count = MixtureLikelihood(3), 3000
     parameters = random_parameters(count, 1, 3, seed=9) * torch.tensor([1.0, 1, 1, 500, 500, 500, 3, 3, 3])
-    steps = steps_of(likelihood, parameters[:1], count) + list(
-        likelihood.steps(
-            Spot(3, np.arange(count), count), (256 * parameters).long().double().numpy(), np.zeros((count, 1), np.int64)
-        )
-    )
+    steps = steps_of(likelihood, parameters[:1], count) + steps_of(likelihood, parameters, count)
     random, encoder = np.random.default_rng(0), Encoder()
     symbols = [np.rint(10.0 ** random.uniform(0, 6, len(step.where))).astype(np.int64) for step in steps]
     assert len(steps) > 2
