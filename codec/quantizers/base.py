@@ -5,7 +5,7 @@ Legend: `z` continuous vectors from the encoder, `e` codebook rows, `q` the vect
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -51,11 +51,22 @@ class Quantizer(Protocol):
 
 
 def pass_gradient(z: Tensor, q: Tensor) -> Tensor:
-    """`q` in the forward pass, the gradient of `z` in the backward pass (straight-through).
+    """`q` in the forward pass; its gradient goes to `z` as well, of the same shape (straight-through)."""
+    return _PassGradient.apply(z, q) if z.requires_grad else q
 
-    Written as `q + (z - z.detach())`, which equals `q` exactly; `z + (q - z).detach()` is off by up to 0.06 in bfloat16.
-    """
-    return q + (z - z.detach())
+
+class _PassGradient(torch.autograd.Function):
+    """Costs no arithmetic, where `q + (z - z.detach())` takes two passes over memory; `z + (q - z).detach()` is not even q."""
+
+    @staticmethod
+    def forward(_: Any, z: Tensor, q: Tensor) -> Tensor:
+        """A view, so that autograd tells it from its argument."""
+        return q.view_as(q)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """The same to both."""
+        return gradient, gradient
 
 
 def average_losses(stages: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

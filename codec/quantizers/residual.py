@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from codec.quantizers.base import Quantized, Quantizer, average_losses, pass_gradient, whole_stages
 from codec.quantizers.dropout import StageDropout
@@ -78,7 +79,7 @@ class Residual(nn.Module):
                 out = stage((z - total).detach())
                 total = total + out.vectors
                 codes.append(out.codes)
-                distance = (z - total.detach()).square().mean()
+                distance = F.mse_loss(z, total.detach())
                 own = out.losses.get("commitment", z.new_zeros(()))
                 losses.append(out.losses | {"commitment": pass_gradient(own, distance)})
             vectors = pass_gradient(total, self.estimator(z, total.detach()))

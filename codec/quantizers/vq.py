@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from codec.quantizers.base import Quantized
 from codec.quantizers.codebooks import Codebook
@@ -69,7 +70,7 @@ class VectorQuantizer(nn.Module):
             codes, e = self._choose(flat.detach())
             q = e.index_select(0, codes)
             vectors = self.estimator.cross(flat, q, e, self.distance)
-            losses = {"commitment": (flat - q.detach()).square().mean()}
+            losses = {"commitment": F.mse_loss(flat, q.detach())}
             losses |= self.codebook.losses(flat, q) | self.estimator.losses(flat, vectors)
             if self.training:
                 for regulariser in self._regularisers:  # on a copy, as rules move codewords before the backward pass

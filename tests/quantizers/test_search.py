@@ -67,6 +67,21 @@ def test_near_ties_are_decided_exactly(road: Road, shape: tuple[int, int, int]) 
     assert torch.equal(nearest(z, e, road=road), expected)
 
 
+@pytest.mark.parametrize("spread", [1e-6, 1.0, 1e15])
+@pytest.mark.parametrize("offset", [0.0, 3.0, 1e6])
+@pytest.mark.parametrize("shape", [(70, 500, 9), (130, 170, 46)])
+def test_where_all_vectors_lie_and_numbers_that_are_none_change_nothing(
+    road: Road, shape: tuple[int, int, int], offset: float, spread: float
+) -> None:
+    count, codes, dim = shape
+    e = offset + spread * torch.randn(codes, dim)
+    z = e[torch.randint(codes, (count,))] + 0.01 * spread * torch.randn(count, dim)
+    e[[84, 100, 101, 139], 0], e[20:40] = torch.nan, torch.inf
+    bias = spread**2 * torch.randn(codes)
+    bias[60:90] = torch.inf
+    assert torch.equal(nearest(z, e, bias, road=road), brute_force(z, e, bias))
+
+
 def test_ties_go_to_the_lowest_index(road: Road) -> None:
     assert nearest(torch.zeros(5, 3), torch.ones(20_000, 3), road=road).tolist() == [0] * 5
     z, e = torch.randint(-2, 3, (200, 4)).float(), torch.randint(-2, 3, (3000, 4)).float()

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from codec.quantizers.codebooks.base import Codebook
 from codec.quantizers.codebooks.parameterisation import Parameterisation
@@ -96,7 +97,7 @@ class GradientCodebook(Codebook):
 
     def losses(self, z: Tensor, q: Tensor) -> dict[str, Tensor]:
         """The codebook term: mean squared distance of the chosen codewords from the (fixed) vectors."""
-        return {"codebook": (z.detach() - q).square().mean()}
+        return {"codebook": F.mse_loss(q, z.detach())}
 
     @torch.no_grad()
     def learn(self, z: Tensor, codes: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-VERSION = 1  # of the library's interface, as in nearest.cpp
-INSTRUCTION_SETS = ("plain", "avx2", "avx512")
+VERSION = 2  # of the library's interface, as in nearest.cpp
+INSTRUCTION_SETS = ("plain", "avx2", "avx512", "avx512_bf16")
+COARSE_FROM = 8  # dimensions from which a filter in bfloat16 pays: below, too much is left to the decision
 QUERIES_PER_THREAD = 64  # fewer are not worth a thread
 FAILURES = {1: "the processor lacks the instruction set", 2: "memory or threads ran out"}
 
@@ -34,7 +35,7 @@ def by_kernel(z: Tensor, e: Tensor, bias: Tensor | None, instruction_set: str | 
     z, e, bias = z.contiguous(), e.contiguous(), None if bias is None else bias.contiguous()
     codes = torch.empty(len(z), dtype=torch.int64)
     threads = max(1, min(torch.get_num_threads(), len(z) // QUERIES_PER_THREAD))
-    chosen = INSTRUCTION_SETS.index(instruction_set or available_sets()[-1])
+    chosen = INSTRUCTION_SETS.index(instruction_set or _fastest(z.shape[1]))
     bias_pointer = None if bias is None else bias.data_ptr()
     failure = library.nearest_codewords(
         z.data_ptr(), len(z), e.data_ptr(), bias_pointer, *e.shape, codes.data_ptr(), threads, chosen
@@ -42,6 +43,11 @@ def by_kernel(z: Tensor, e: Tensor, bias: Tensor | None, instruction_set: str | 
     if failure:
         raise RuntimeError(f"the search kernel gave up: {FAILURES[failure]}")
     return codes
+
+
+def _fastest(dim: int) -> str:
+    """The instruction set for so many dimensions."""
+    return [name for name in available_sets() if dim >= COARSE_FROM or name != "avx512_bf16"][-1]
 
 
 @cache
