@@ -146,6 +146,16 @@ struct Tile {
     }
 };
 
+inline int lowest_bit(unsigned bits) {
+#ifdef __GNUC__
+    return __builtin_ctz(bits);
+#else
+    int place = 0;
+    while (!(bits >> place & 1)) ++place;
+    return place;
+#endif
+}
+
 #ifdef __GNUC__  // inlined, it would take registers from the filter
 #define KEEP_APART __attribute__((noinline))
 #else
