@@ -120,17 +120,19 @@ def change(node: Any, path: list[str], value: Any) -> None:
             change(entry, rest, value)
     elif rest:
         change(node[int(head) if isinstance(node, list) else head], rest, value)
-    elif isinstance(node[head], list) and isinstance(value, int):
+    elif isinstance(node.get(head), list) and isinstance(value, int):
         del node[head][value:]
     else:
         node[head] = value
 
 
-def train(model: Autoencoder, crops: EndlessCrops, weights: Mapping[str, float], steps: int) -> list[float]:
+def train(
+    model: Autoencoder, crops: EndlessCrops, weights: Mapping[str, float], choice: Optimisation, steps: int
+) -> list[float]:
     """Milliseconds of each step."""
     fidelity = Fidelity(decibels=True)
     loss = WeightedSum(FIDELITY_WEIGHTS | {name: LOSS_SCALE * weight for name, weight in weights.items()})
-    optimisation = adamw(model.parameters(), Optimisation(warmup_steps=100), steps)
+    optimisation = adamw(model.parameters(), choice, steps)
     optimizer, schedule = optimisation["optimizer"], optimisation["lr_scheduler"]["scheduler"]
     times = []
     model.train()
@@ -197,7 +199,8 @@ def run_one(arguments: argparse.Namespace, row: str, bits: int, seed: int) -> Ru
     crops = EndlessCrops(train_pack, batch_size=BATCH, crop=CROP, seed=seed)
     model.start([crops.batch((1 << 30) + i).float() / 255 for i in range(START_BATCHES)])
     begin = time.perf_counter()
-    times = train(model, crops, spec.get("weights", {}), arguments.steps)
+    choice = Optimisation(**{"warmup_steps": 100} | spec.get("optimisation", {}))
+    times = train(model, crops, spec.get("weights", {}), choice, arguments.steps)
     seconds = time.perf_counter() - begin
     model.eval()
     decibels, similarity = fidelity(model, val_pack)

@@ -16,7 +16,7 @@ from codec.errors import UsageError
 from codec.training.crops import EndlessCrops
 from codec.training.losses import Fidelity, WeightedSum
 from codec.training.pack import open_pack
-from codec.training.schedule import warm_constant_cosine
+from codec.training.schedule import warm_constant_fall
 from tests.conftest import synthetic_picture
 
 SMALL = [
@@ -141,7 +141,7 @@ def test_loss_weights_and_terms_must_agree() -> None:
 
 
 def test_schedule() -> None:
-    factors = [warm_constant_cosine(s, warmup_steps=10, constant_until=0.5, total_steps=100) for s in range(101)]
+    factors = [warm_constant_fall(s, warmup_steps=10, constant_until=0.5, total_steps=100) for s in range(101)]
     assert factors[0] == pytest.approx(0.1)
     assert factors[10:51] == [1.0] * 41
     assert factors[100] == pytest.approx(0, abs=1e-9)
