@@ -20,13 +20,17 @@ class Media:
 
     Attributes:
         kind: the modality.
-        samples: `(C, *space)`; uint8 or uint16 for images, `(1 or 3, H, W)`, full scale 255 or 65535.
-        metadata: named byte strings kept beside the samples: `alpha` (a PNG file), `icc`, `exif`.
+        samples: `(C, *space)`; uint8 or uint16 for images, `(1 or 3, H, W)`, full scale 255 or 65535; float32 for sound, `(C, N)`,
+            full scale 1.
+        metadata: named byte strings kept beside the samples: `alpha` (a PNG file), `icc`, `exif` of a picture; `encoding` (of
+            the samples in the file: `PCM_16`, `PCM_24`, `FLOAT`, …) and `tags` (UTF-8 JSON) of a sound.
+        rate: samples a second of a sound; 0 for all else.
     """
 
     kind: MediaKind
     samples: Tensor
     metadata: Mapping[str, bytes] = field(default_factory=dict)
+    rate: int = 0
 
     def __post_init__(self) -> None:
         expected = 1 + _SPACE_DIMS[self.kind]
@@ -34,6 +38,10 @@ class Media:
             raise ValueError(f"{self.kind} samples need {expected} axes (C, *space), got {tuple(self.samples.shape)}")
         if 0 in self.samples.shape:
             raise ValueError(f"{self.kind} samples are empty: {tuple(self.samples.shape)}")
+        if (self.kind == "audio") != (self.rate > 0) or self.rate < 0:
+            raise ValueError(f"sound needs a rate above 0 and nothing else has one, got {self.rate} for {self.kind}")
+        if self.kind == "audio" and self.samples.dtype != torch.float32:
+            raise ValueError(f"sound is float32, got {self.samples.dtype}")
 
     @property
     def space(self) -> tuple[int, ...]:

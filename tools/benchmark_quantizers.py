@@ -1,12 +1,13 @@
 """Train the same small autoencoder with every quantizer, and measure each at what its codes cost.
 
     python tools/benchmark_quantizers.py --data MEDIA --out FOLDER [--rows simvq,fsq] [--bits 14] [--seeds 0] [--steps 3000]
+    python tools/benchmark_quantizers.py --media speech --data MEDIA --out FOLDER --bits 40
 
-MEDIA holds `images-train.tar` and `images-val.tar`. Each run is a process of its own and leaves one JSON file in FOLDER; a run whose
-file is there is not repeated, so that the whole can be stopped and goes on. Rows are in `configs/comparison/images.yaml`. All start
-at the same PCA of 8x8 patches and see the same crops; the quantizer starts from the latents as its config says. Counted over one
-pass of training and validation pictures: usage and perplexity; by a table of the training pictures: what a token of the validation
-pictures costs.
+MEDIA holds `images-train.tar` and `images-val.tar`, for speech `speech-train.tar` and `audio-val.tar`. Each run is a process of its
+own and leaves one JSON file in FOLDER; a run whose file is there is not repeated, so that the whole can be stopped and goes on. Rows
+are in `configs/comparison/images.yaml` and `speech.yaml`. All start at the same PCA of 8x8 patches, or of frames of 20 ms, and see
+the same crops; the quantizer starts from the latents as its config says. Counted over one pass of training and validation files:
+usage and perplexity; by a table of the training files: what a position of the validation files costs.
 """
 
 import argparse
@@ -16,52 +17,50 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from quantizer_bottlenecks import ROOT, Bottleneck, build_bottleneck
+from quantizer_media import Medium, Part, Quality
+from quantizer_pictures import STRIDE as STRIDE
+from quantizer_pictures import Pictures
+from quantizer_speech import Speech
 from torch import Tensor, nn
 
-from codec.evaluation import CodebookUsage, ms_ssim, psnr
+from codec.evaluation import CodebookUsage
 from codec.media.files import whole_file
-from codec.nn import PatchDecoder, PatchEncoder, channels_last, principal_basis
-from codec.quantizers import Quantizer
-from codec.training.crops import EndlessCrops
-from codec.training.losses import Fidelity, WeightedSum
+from codec.nn import channels_last
+from codec.training.losses import WeightedSum
 from codec.training.optimisation import Optimisation, adamw
-from codec.training.pack import ImagePack, open_pack
 
-ROOT = Path(__file__).resolve().parents[1]
-LATENT_DIM, STRIDE, LATENT_STEP = 32, 8, 80 / 255
-FIDELITY_WEIGHTS = {"mse": 50.0, "negative_psnr": 0.05}
-LOSS_SCALE = 3.2  # of a quantizer's losses beside these, as in configs/loss/fidelity_gradient.yaml
-START_BATCHES = 60
-BATCH, CROP = 16, 128
+MEDIA: dict[str, Callable[[Path, Path], Medium]] = {"images": Pictures, "speech": Speech}
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one training gave.
+    """What one training gave; a measure that its medium does not have is None.
 
     Attributes:
-        nominal_bits: log2 of all codes of a position.
-        coded_bits: of a position of the validation pictures, by tables of the training pictures.
+        psnr: mean over the validation pictures, as `ms_ssim`.
+        nominal_bits: log2 of all codes of a position; where planes are coarser or leave out positions, of the codes used.
+        coded_bits: of a position of the validation files, by tables of the training files.
         usage: share of the codes seen, the mean over the codes of a position; `tokens_per_code` says in how many tokens.
         perplexity: likewise.
         step_ms: median of the training steps.
         peak_mb: of the process.
+        mel_distance: mean over the validation clips, see `MelDistance`; as `si_sdr`, in dB.
     """
 
     row: str
     bits: int
     seed: int
     steps: int
-    psnr: float
-    ms_ssim: float
+    psnr: float | None
+    ms_ssim: float | None
     nominal_bits: float
     coded_bits: float
     usage: float
@@ -72,78 +71,79 @@ class Run:
     train_seconds: float
     peak_mb: float
     threads: int
+    mel_distance: float | None = None
+    si_sdr: float | None = None
 
 
 class Autoencoder(nn.Module):
-    """Patch transforms around a quantizer of `LATENT_DIM` dimensions."""
+    """A medium's transforms around a bottleneck."""
 
-    def __init__(self, quantizer: Quantizer) -> None:
+    def __init__(self, medium: Medium, bottleneck: Bottleneck) -> None:
         super().__init__()
-        if quantizer.dim != LATENT_DIM:
-            raise ValueError(f"the comparison is at {LATENT_DIM} dimensions, this quantizer has {quantizer.dim}")
-        self.encoder, self.decoder = (
-            PatchEncoder(LATENT_DIM, width=96, depth=2),
-            PatchDecoder(LATENT_DIM, width=128, depth=3),
-        )
-        self.quantizer = quantizer
+        self.medium = medium
+        self.encoder, self.decoder = medium.transforms()
+        self.bottleneck = bottleneck
 
     @torch.no_grad()
-    def start(self, batches: list[Tensor]) -> None:
+    def start(self, batches: Sequence[Tensor]) -> None:
         """PCA, then whatever the quantizer makes of the latents."""
-        basis = principal_basis(batches, LATENT_DIM, STRIDE, LATENT_STEP)
-        self.encoder.start_from(basis)
-        self.decoder.start_from(basis)
-        self.quantizer.start(torch.cat([self.latents(batch).flatten(0, 2) for batch in batches]))
+        self.medium.start(self.encoder, self.decoder, batches)
+        self.bottleneck.start(torch.cat([self.latents(batch) for batch in batches]), batches)
 
-    def latents(self, pixels: Tensor) -> Tensor:
-        """`(B, 3, H, W)` in [0, 1] to `(B, h, w, LATENT_DIM)`."""
-        return self.encoder(pixels.contiguous(memory_format=torch.channels_last)).movedim(1, -1)
+    def forward(self, samples: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Decoded samples `(B, C, *space)`, and the quantizer's losses."""
+        vectors, losses = self.bottleneck(self.latents(samples), samples)
+        return self.synthesis(vectors), losses
 
-    def pixels(self, vectors: Tensor) -> Tensor:
+    def encode(self, samples: Tensor) -> list[Tensor]:
+        """`(B, C, *space)` to planes of codes."""
+        return self.bottleneck.encode(self.latents(samples), samples)
+
+    def decode(self, planes: Sequence[Tensor]) -> Tensor:
         """The way back."""
-        return self.decoder(vectors.movedim(-1, 1)).float()
+        return self.synthesis(self.bottleneck.decode(planes))
+
+    def latents(self, samples: Tensor) -> Tensor:
+        """`(B, C, *space)` to `(B, *grid, D)`."""
+        latents: Tensor = self.encoder(samples.contiguous(memory_format=self.medium.memory_format))
+        return latents.movedim(1, -1)
+
+    def synthesis(self, vectors: Tensor) -> Tensor:
+        """`(B, *grid, D)` to `(B, C, *space)`, not clamped."""
+        decoded: Tensor = self.decoder(vectors.movedim(-1, 1))
+        return decoded.float()
 
 
-def build_quantizer(row: str, changes: Mapping[str, Any]) -> Quantizer:
-    """A config with changes; a whole number for a list keeps so many of its entries."""
-    config = OmegaConf.to_container(OmegaConf.load(ROOT / "configs" / "model" / "quantizer" / f"{row}.yaml"))
-    for key, value in changes.items():
-        change(config, key.split("."), value)
-    return instantiate(OmegaConf.create(config))
+@dataclass(frozen=True)
+class Count:
+    """Codes of many files: for each alphabet what was seen, and the number of positions, those of the latent grid."""
 
+    usages: tuple[CodebookUsage, ...]
+    positions: int
 
-def change(node: Any, path: list[str], value: Any) -> None:
-    """Set what a path names; `*` is every entry of a list."""
-    head, *rest = path
-    if head == "*":
-        for entry in node:
-            change(entry, rest, value)
-    elif rest:
-        change(node[int(head) if isinstance(node, list) else head], rest, value)
-    elif isinstance(node.get(head), list) and isinstance(value, int):
-        del node[head][value:]
-    else:
-        node[head] = value
+    @property
+    def shares(self) -> list[float]:
+        """Codes of each alphabet a position: 1 where every position has one."""
+        return [usage.tokens / self.positions for usage in self.usages]
 
 
 def train(
-    model: Autoencoder, crops: EndlessCrops, weights: Mapping[str, float], choice: Optimisation, steps: int
+    model: Autoencoder, weights: Mapping[str, float], choice: Optimisation, *, steps: int, seed: int
 ) -> list[float]:
     """Milliseconds of each step."""
-    fidelity = Fidelity(decibels=True)
-    loss = WeightedSum(FIDELITY_WEIGHTS | {name: LOSS_SCALE * weight for name, weight in weights.items()})
+    medium = model.medium
+    loss = WeightedSum({**medium.weights} | {name: medium.loss_scale * weight for name, weight in weights.items()})
     optimisation = adamw(model.parameters(), choice, steps)
     optimizer, schedule = optimisation["optimizer"], optimisation["lr_scheduler"]["scheduler"]
     times = []
     model.train()
     for step in range(steps):
         begin = time.perf_counter()
-        pixels = crops.batch(step).float() / 255
+        samples = medium.batch(step, seed)
         with torch.autocast("cpu", torch.bfloat16):
-            quantized = model.quantizer(model.latents(pixels))
-            decoded = model.pixels(quantized.vectors)
+            decoded, losses = model(samples)
         optimizer.zero_grad()
-        loss(fidelity(pixels, decoded) | quantized.losses).backward()
+        loss(medium.distortion(samples, decoded) | losses).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.5, foreach=True)
         optimizer.step()
         schedule.step()
@@ -151,76 +151,66 @@ def train(
     return times
 
 
-def whole(pack: ImagePack) -> Iterator[Tensor]:
-    """Pictures `(1, 3, H, W)` uint8, cut to whole patches."""
-    for i in range(len(pack)):
-        pixels = torch.from_numpy(pack[i].copy()).permute(2, 0, 1)[None]
-        yield pixels[..., : pixels.shape[-2] // STRIDE * STRIDE, : pixels.shape[-1] // STRIDE * STRIDE]
+@torch.no_grad()
+def count(model: Autoencoder, part: Part) -> Count:
+    """Codes of all files."""
+    usages, positions = tuple(CodebookUsage(size) for size in model.bottleneck.alphabets), 0
+    for samples in model.medium.files(part, model.bottleneck.multiple):
+        latents = model.latents(samples)
+        codes = model.bottleneck.used(model.bottleneck.encode(latents, samples))
+        for usage, plane in zip(usages, codes, strict=True):
+            usage.update(plane)
+        positions += latents[..., 0].numel()
+    return Count(usages, positions)
 
 
 @torch.no_grad()
-def count(model: Autoencoder, pack: ImagePack) -> list[CodebookUsage]:
-    """Codes of all pictures, for each code of a position."""
-    usages = [CodebookUsage(size) for size in model.quantizer.codebook_sizes]
-    for picture in whole(pack):
-        codes = model.quantizer.encode(model.latents(picture.float() / 255))
-        for q, usage in enumerate(usages):
-            usage.update(codes[..., q])
-    return usages
-
-
-@torch.no_grad()
-def fidelity(model: Autoencoder, pack: ImagePack) -> tuple[float, float]:
-    """Mean PSNR and MS-SSIM of decoded 8-bit pictures."""
-    found = []
-    for picture in whole(pack):
-        quantizer = model.quantizer
-        vectors = quantizer.decode(quantizer.encode(model.latents(picture.float() / 255)))
-        decoded = (model.pixels(vectors).clamp(0, 1) * 255).round().to(torch.uint8)
-        found.append((psnr(picture[0], decoded[0]), ms_ssim(picture[0], decoded[0])))
-    decibels, similarity = (sum(values) / len(found) for values in zip(*found, strict=True))
-    return decibels, similarity
+def quality(model: Autoencoder) -> Quality:
+    """Of the validation files."""
+    files = model.medium.files("val", model.bottleneck.multiple)
+    return model.medium.quality((samples, model.decode(model.encode(samples))) for samples in files)
 
 
 def coded_bits(seen: CodebookUsage, new: CodebookUsage) -> float:
     """Bits a code of `new` by a table of `seen`, in which every code is there half a time more often."""
     shares = (seen.counts.double() + 0.5) / (seen.tokens + 0.5 * seen.alphabet)
-    return float(-(new.counts.double() * shares.log2()).sum() / new.tokens)
+    return float(-(new.counts.double() * shares.log2()).sum() / new.tokens) if new.tokens else 0.0
 
 
 def run_one(arguments: argparse.Namespace, row: str, bits: int, seed: int) -> Run:
     """Train and measure, in this process."""
     spec = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(arguments.config)))[row]
-    train_pack, val_pack = (
-        open_pack(str(arguments.data / f"images-{part}.tar"), arguments.cache) for part in ("train", "val")
-    )
+    medium = MEDIA[arguments.media](arguments.data, arguments.cache)
     torch.manual_seed(seed)
-    model = channels_last(Autoencoder(build_quantizer(row, spec["bits"][bits])))
-    crops = EndlessCrops(train_pack, batch_size=BATCH, crop=CROP, seed=seed)
-    model.start([crops.batch((1 << 30) + i).float() / 255 for i in range(START_BATCHES)])
+    model = channels_last(Autoencoder(medium, build_bottleneck(row, spec["bits"][bits], medium)))
+    model.start([medium.batch((1 << 30) + i, seed) for i in range(medium.start_batches)])
     begin = time.perf_counter()
     choice = Optimisation(**{"warmup_steps": 100} | spec.get("optimisation", {}))
-    times = train(model, crops, spec.get("weights", {}), choice, arguments.steps)
+    times = train(model, spec.get("weights", {}), choice, steps=arguments.steps, seed=seed)
     seconds = time.perf_counter() - begin
     model.eval()
-    decibels, similarity = fidelity(model, val_pack)
-    trained, validated = count(model, train_pack), count(model, val_pack)
-    coded = sum(coded_bits(*pair) for pair in zip(trained, validated, strict=True))
-    for usage, more in zip(trained, validated, strict=True):
+    measured = quality(model)
+    trained, validated = count(model, "train"), count(model, "val")
+    pairs = list(zip(trained.usages, validated.usages, strict=True))
+    nominal = sum(
+        share * math.log2(size) for share, size in zip(validated.shares, model.bottleneck.alphabets, strict=True)
+    )
+    coded = sum(share * coded_bits(*pair) for share, pair in zip(validated.shares, pairs, strict=True))
+    for usage, more in pairs:
         usage.merge(more)
+    usages = [usage for usage in trained.usages[model.bottleneck.maps :] if usage.tokens]
     return Run(
         row=row,
         bits=bits,
         seed=seed,
         steps=arguments.steps,
-        psnr=decibels,
-        ms_ssim=similarity,
-        nominal_bits=sum(math.log2(size) for size in model.quantizer.codebook_sizes),
+        **asdict(measured),
+        nominal_bits=nominal,
         coded_bits=coded,
-        usage=sum(usage.usage for usage in trained) / len(trained),
-        perplexity=sum(usage.perplexity for usage in trained) / len(trained),
-        dead=sum(usage.dead for usage in trained),
-        tokens_per_code=min(usage.tokens / usage.alphabet for usage in trained),
+        usage=sum(usage.usage for usage in usages) / len(usages),
+        perplexity=sum(usage.perplexity for usage in usages) / len(usages),
+        dead=sum(usage.dead for usage in usages),
+        tokens_per_code=min(usage.tokens / usage.alphabet for usage in usages),
         step_ms=sorted(times)[len(times) // 2],
         train_seconds=seconds,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -233,14 +223,17 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "comparison" / "images.yaml")
+    parser.add_argument("--media", choices=tuple(MEDIA), default="images")
+    parser.add_argument("--config", type=Path, help="of the rows; that of the media in configs/comparison if left out")
     parser.add_argument("--rows", help="names separated by commas; all if left out")
     parser.add_argument("--bits", type=int, default=14)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--here", action="store_true", help="one run, in this process")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.config = arguments.config or ROOT / "configs" / "comparison" / f"{arguments.media}.yaml"
+    return arguments
 
 
 def main() -> None:

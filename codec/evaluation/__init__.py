@@ -25,12 +25,14 @@ from codec.evaluation.measuring import (
     measure_model_curve,
     point_of,
 )
+from codec.evaluation.mel_distance import MelDistance
 from codec.evaluation.ms_ssim import ms_ssim, ms_ssim_batch
 from codec.evaluation.perceptual import EfficientNetDistance
 from codec.evaluation.plot import check_plot, plot_rate_distortion
 from codec.evaluation.psnr import psnr
 from codec.evaluation.rate_curve import RateCurve, RatePoint, read_published
 from codec.evaluation.report import side_by_side
+from codec.evaluation.si_sdr import si_sdr
 from codec.evaluation.table import CodecSummary, ImageResult, measure, summarise
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "ImageResult",
     "LPIPSDistance",
     "Measures",
+    "MelDistance",
     "PointComparison",
     "RateCurve",
     "RatePoint",
@@ -71,6 +74,7 @@ __all__ = [
     "psnr",
     "read_published",
     "report_curves",
+    "si_sdr",
     "side_by_side",
     "summarise",
     "to_json",

@@ -17,7 +17,7 @@ from codec.media.damage import check_jpeg
 from codec.media.deep import write_deep
 from codec.media.files import whole_file
 from codec.media.metadata import kept_profile, read_exif, to_srgb, writable_metadata
-from codec.media.opening import Source, identify, name_of, open_picture, opened_file
+from codec.media.opening import identify, open_picture, opened_file
 from codec.media.pixels import (
     STRIP_PIXELS,
     TO_SRGB_MODES,
@@ -29,6 +29,7 @@ from codec.media.pixels import (
     refuse_unreadable,
     upright,
 )
+from codec.media.sources import Source, name_of
 from codec.types import Media
 
 IMAGE_SUFFIXES = frozenset(

@@ -5,7 +5,6 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from PIL import (
@@ -23,8 +22,7 @@ from PIL import (
 
 from codec.errors import MediaError
 from codec.media.damage import check_png, check_tiff
-
-Source = str | Path | bytes | BinaryIO
+from codec.media.sources import Source, damaged, empty, open_stream, system_errors
 
 READABLE = tuple(
     plugin.format
@@ -50,28 +48,13 @@ NEW_SUBFILE_TYPE, REDUCED_OR_MASK = (
 )  # TIFF 6.0, page 36: a page that only shows another one smaller, or is its mask
 
 
-def name_of(source: Source) -> str:
-    """How errors name a source."""
-    if isinstance(source, str | Path):
-        return str(source)
-    return "the picture" if isinstance(source, bytes) else str(getattr(source, "name", "the picture"))
-
-
 @contextmanager
 def opened_file(source: Source, name: str) -> Iterator[BinaryIO]:
     """The source as a stream that seeks; what is raised inside comes out as a `MediaError`, Pillow's warnings not at all."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if isinstance(source, str | Path):
-                with Path(source).open("rb") as file, decoder_errors(name):
-                    yield _seekable(file, name)
-            else:
-                stream = io.BytesIO(source) if isinstance(source, bytes) else source
-                with decoder_errors(name):
-                    yield _seekable(stream, name)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise MediaError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
+    with system_errors(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with open_stream(source) as file, decoder_errors(name):
+            yield _seekable(file, name)
 
 
 @contextmanager
@@ -90,9 +73,9 @@ def decoder_errors(name: str) -> Iterator[None]:
     except OSError as error:
         if error.strerror is not None:  # of the system: a folder, a disk that fails
             raise
-        raise _damaged(name, error) from error
+        raise damaged(name, error) from error
     except Exception as error:  # on damaged input Pillow lets nearly every type out: struct, zlib, Syntax, Index ...
-        raise _damaged(name, error) from error
+        raise damaged(name, error) from error
 
 
 def open_picture(file: BinaryIO, name: str) -> ImageFile.ImageFile:
@@ -135,7 +118,7 @@ def _seekable(file: BinaryIO, name: str) -> BinaryIO:
     stream = file if file.seekable() else io.BytesIO(file.read())
     stream.seek(0)
     if not stream.read(1):
-        raise MediaError(f"cannot read {name}: it is empty")
+        raise empty(name)
     return stream
 
 
@@ -152,8 +135,3 @@ def _pages(image: ImageFile.ImageFile) -> int:
         pages += not int(image.tag_v2.get(NEW_SUBFILE_TYPE, 0)) & REDUCED_OR_MASK
     image.seek(0)
     return pages
-
-
-def _damaged(name: str, error: Exception) -> MediaError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return MediaError(f"cannot read {name}: damaged or truncated ({reason})")

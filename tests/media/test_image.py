@@ -145,7 +145,7 @@ def test_formats_that_cannot_do_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot write pictures as '\.xyz'"):
         write_image(media, tmp_path / "a.xyz")
     with pytest.raises(UsageError, match="audio as a PNG"):
-        write_image(Media("audio", torch.zeros(1, 9)), tmp_path / "a.png")
+        write_image(Media("audio", torch.zeros(1, 9), rate=8000), tmp_path / "a.png")
     with pytest.raises(MediaError, match="20000x1 picture as WEBP"):
         write_image(Media("image", torch.zeros(1, 1, 20000, dtype=torch.uint8)), tmp_path / "a.webp")
     with pytest.raises(MediaError, match=r"alpha plane is L \(17, 12\), the picture needs L \(2, 2\)"):
