@@ -24,7 +24,7 @@ from typing import Any, cast
 
 import torch
 from omegaconf import OmegaConf
-from quantizer_bottlenecks import ROOT, Bottleneck, build_bottleneck
+from quantizer_bottlenecks import ROOT, Bottleneck, Positions, build_bottleneck
 from quantizer_media import Medium, Part, Quality
 from quantizer_pictures import STRIDE as STRIDE
 from quantizer_pictures import Pictures
@@ -37,6 +37,7 @@ from codec.nn import channels_last
 from codec.training.losses import WeightedSum
 from codec.training.optimisation import Optimisation, adamw
 
+MOST_JOINT_CODES = 1 << 18
 MEDIA: dict[str, Callable[[Path, Path], Medium]] = {"images": Pictures, "speech": Speech}
 
 
@@ -53,6 +54,8 @@ class Run:
         step_ms: median of the training steps.
         peak_mb: of the process.
         mel_distance: mean over the validation clips, see `MelDistance`; as `si_sdr`, in dB.
+        joint_usage: of the several codes of a position taken as one, where there are at most `MOST_JOINT_CODES` of these.
+        joint_bits: what a position then costs.
     """
 
     row: str
@@ -73,6 +76,9 @@ class Run:
     threads: int
     mel_distance: float | None = None
     si_sdr: float | None = None
+    joint_usage: float | None = None
+    joint_tokens_per_code: float | None = None
+    joint_bits: float | None = None
 
 
 class Autoencoder(nn.Module):
@@ -116,10 +122,14 @@ class Autoencoder(nn.Module):
 
 @dataclass(frozen=True)
 class Count:
-    """Codes of many files: for each alphabet what was seen, and the number of positions, those of the latent grid."""
+    """Codes of many files: for each alphabet what was seen, and the number of positions, those of the latent grid.
+
+    `joint` has the several codes of a position as one, where that is an alphabet of sensible size.
+    """
 
     usages: tuple[CodebookUsage, ...]
     positions: int
+    joint: CodebookUsage | None = None
 
     @property
     def shares(self) -> list[float]:
@@ -154,14 +164,19 @@ def train(
 @torch.no_grad()
 def count(model: Autoencoder, part: Part) -> Count:
     """Codes of all files."""
-    usages, positions = tuple(CodebookUsage(size) for size in model.bottleneck.alphabets), 0
+    sizes = model.bottleneck.alphabets
+    usages, positions = tuple(CodebookUsage(size) for size in sizes), 0
+    several = isinstance(model.bottleneck, Positions) and len(sizes) > 1 and math.prod(sizes) <= MOST_JOINT_CODES
+    joint = CodebookUsage(math.prod(sizes)) if several else None
     for samples in model.medium.files(part, model.bottleneck.multiple):
         latents = model.latents(samples)
         codes = model.bottleneck.used(model.bottleneck.encode(latents, samples))
         for usage, plane in zip(usages, codes, strict=True):
             usage.update(plane)
+        if joint is not None:
+            joint.update(torch.stack([plane * math.prod(sizes[:q]) for q, plane in enumerate(codes)]).sum(0))
         positions += latents[..., 0].numel()
-    return Count(usages, positions)
+    return Count(usages, positions, joint)
 
 
 @torch.no_grad()
@@ -196,6 +211,10 @@ def run_one(arguments: argparse.Namespace, row: str, bits: int, seed: int) -> Ru
         share * math.log2(size) for share, size in zip(validated.shares, model.bottleneck.alphabets, strict=True)
     )
     coded = sum(share * coded_bits(*pair) for share, pair in zip(validated.shares, pairs, strict=True))
+    joint_bits = None
+    if trained.joint is not None and validated.joint is not None:
+        joint_bits = coded_bits(trained.joint, validated.joint)
+        trained.joint.merge(validated.joint)
     for usage, more in pairs:
         usage.merge(more)
     usages = [usage for usage in trained.usages[model.bottleneck.maps :] if usage.tokens]
@@ -215,6 +234,9 @@ def run_one(arguments: argparse.Namespace, row: str, bits: int, seed: int) -> Ru
         train_seconds=seconds,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         threads=torch.get_num_threads(),
+        joint_usage=None if trained.joint is None else trained.joint.usage,
+        joint_tokens_per_code=None if trained.joint is None else trained.joint.tokens / trained.joint.alphabet,
+        joint_bits=joint_bits,
     )
 
 

@@ -71,6 +71,8 @@ CODES: tuple[Column, ...] = (
     ("perplexity", lambda row: thousands(row.mean("perplexity"))),
     ("dead codes", lambda row: thousands(row.mean("dead"))),
     ("tokens a code", lambda row: thousands(row.mean("tokens_per_code"))),
+    ("joint usage", lambda row: percent(row.mean("joint_usage")) if row.is_joint else ""),
+    ("joint bits", lambda row: f"{row.mean('joint_bits'):.2f}" if row.is_joint else ""),
 )
 COMPUTE: tuple[Column, ...] = (
     ("step ms", lambda row: thousands(row.mean("step_ms"))),

@@ -40,6 +40,11 @@ class Row:
         return fmean(self.values(field))
 
     @property
+    def is_joint(self) -> bool:
+        """Whether the several codes of a position were counted as one, too."""
+        return all(run.joint_usage is not None for run in self.runs)
+
+    @property
     def point(self) -> RatePoint:
         """The means, at coded bits a pixel."""
         return RatePoint(self.mean("coded_bits") / STRIDE**2, self.mean("psnr"), self.mean("ms_ssim"))

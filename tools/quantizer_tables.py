@@ -147,6 +147,8 @@ def _goal_cells(row: Row | None, goal: float) -> Sequence[str]:
     if row is None:
         return "missing", "", ""
     usage, tokens = row.mean("usage"), row.mean("tokens_per_code")
+    if row.is_joint:  # several small tables are one large one together
+        usage, tokens = row.mean("joint_usage"), row.mean("joint_tokens_per_code")
     verdict = "met" if usage >= goal else "missed"
     return percent(usage), thousands(tokens), verdict if tokens >= FEWEST_TOKENS else "too few tokens"
 
