@@ -23,7 +23,7 @@ from codec.entropy.exact import BORDER_LIMIT, IntegerNetwork
 from codec.entropy.kernels import pass_rows, split_planes, take_in
 from codec.entropy.layers import leaky_sequential
 from codec.entropy.levels import fractional_powers, level_inputs
-from codec.entropy.positions import Positions
+from codec.entropy.positions import positions_of
 from codec.entropy.tables import LOGIT_BITS
 from codec.entropy.threads import in_parts
 
@@ -202,7 +202,7 @@ class ExactPasses:
     """The integer state of a batch of chunks while its groups become known.
 
     Args:
-        features: int64 `(B, F, h, w)`.
+        features: integer-valued float64 `(B, F, h, w)`.
         gains: gain index of each position `(B, h, w)`.
         amplitude: log2 amplitudes `(B, h w or 1, channels)` in 1/256.
         knots: hat functions of the level.
@@ -211,7 +211,7 @@ class ExactPasses:
 
     def __init__(
         self,
-        features: Tensor,
+        features: Floats,
         gains: NDArray[np.int64],
         amplitude: NDArray[np.int64],
         *,
@@ -219,16 +219,17 @@ class ExactPasses:
         phases: int,
     ) -> None:
         batch, height, width = gains.shape
-        self._positions = positions = Positions(height, width, phases)
+        self._positions = positions = positions_of(height, width, phases)
         self._features, self._knots, self._amplitude = features.shape[1], knots, amplitude
-        hats = level_inputs(gains.ravel(), knots).astype(np.float64).reshape(batch, height, width, knots)
         fixed = self._features + knots
         self._planes = positions.empty(batch, fixed + amplitude.shape[2])
-        for planes, own, level in zip(
-            self._planes, features.double().contiguous().numpy(), hats.transpose(0, 3, 1, 2), strict=True
-        ):
+        for planes, own, level in zip(self._planes, features, gains, strict=True):
             split_planes(own, 0, planes)
-            split_planes(np.ascontiguousarray(level), self._features, planes)
+            if np.all(level == level.flat[0]):
+                planes[:, self._features : fixed] = level_inputs(level.flat[:1], knots).T[..., None]
+            else:
+                hats = level_inputs(level.ravel(), knots).T.reshape(knots, height, width)
+                split_planes(hats.astype(np.float64), self._features, planes)
 
     def begin(self, start: int, stop: int, phase: int) -> Work:
         """What a phase of the group with channels `start` to `stop` sees."""

@@ -81,14 +81,19 @@ class HyperPath(nn.Module):
 
     def step(self, plane: int, gains: NDArray[np.int64]) -> Step:
         """How z is coded at gain indices `(h, w)`."""
-        _, means, log2_scales = self._exact_scales(gains[None])[0]
-        rows = Rows(nearest_row(log2_scales.ravel()), self.tables.tables)
-        return Step(plane, np.arange(means.size), rows, means=means.ravel())
+        few = gains[:1, :1] if np.all(gains == gains.flat[0]) else gains
+        _, means, log2_scales = self._exact_scales(few[None])[0]
+        shape = (self.hyper_channels, *gains.shape)
+        index, expected = (np.broadcast_to(found, shape).ravel() for found in (nearest_row(log2_scales), means))
+        return Step(plane, np.arange(index.size), Rows(index, self.tables.tables), means=expected)
 
-    def exact_features(self, latents: NDArray[np.int64], gains: NDArray[np.int64], grid: tuple[int, int]) -> Tensor:
-        """z_hat in 1/256 and gain indices `(B, h, w)` to int64 features `(B, features, *grid)` in 1/256."""
+    def exact_features(
+        self, latents: NDArray[np.int64], gains: NDArray[np.int64], grid: tuple[int, int]
+    ) -> NDArray[np.float64]:
+        """z_hat in 1/256 and gain indices `(B, h, w)` to integer-valued features `(B, features, *grid)` in 1/256."""
         shaped = latents.reshape(len(gains), self.hyper_channels, *gains.shape[1:])
-        return self.twin(self._normalised(shaped, gains))[..., : grid[0], : grid[1]]
+        found = self.twin.run(self._normalised(shaped, gains).double())[..., : grid[0], : grid[1]]
+        return found.contiguous().numpy()
 
     def _exact_scales(self, gains: NDArray[np.int64]) -> NDArray[np.int64]:
         """`(B, 3, hyper_channels, h, w)`."""

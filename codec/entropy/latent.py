@@ -27,7 +27,7 @@ from codec.entropy.hyper import REDUCTION, HyperPath
 from codec.entropy.kernels import dequantised
 from codec.entropy.levels import FINEST, LevelTable, clip_gain
 from codec.entropy.likelihood import GaussianLikelihood, Likelihood, Spot
-from codec.entropy.positions import Positions
+from codec.entropy.positions import positions_of
 from codec.entropy.rounding import NOISE, Priced, Rounding
 from codec.entropy.tables import StoredTables
 from codec.nn import level_features
@@ -265,7 +265,7 @@ class GroupedLatentPrior(nn.Module):
             yield from coding.steps()
             exact.learn(work, known.latents[plane].reshape(1, stop - start, -1))
 
-    def _exact_passes(self, features: Tensor, gains: NDArray[np.int64]) -> ExactPasses:
+    def _exact_passes(self, features: NDArray[np.float64], gains: NDArray[np.int64]) -> ExactPasses:
         """The state before the first pass; one amplitude stands for all positions where the gain is the same everywhere."""
         alike = bool(np.all(gains == gains[:, :1, :1]))
         few = gains[:, :1, :1] if alike else gains
@@ -285,7 +285,7 @@ class GroupedLatentPrior(nn.Module):
 
     def _schedule(self, height: int, width: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
         """For each phase: flat positions that it codes, and bool `(height, width)` what is known before it."""
-        positions, phases = Positions(height, width, self._phases), range(self._phases)
+        positions, phases = positions_of(height, width, self._phases), range(self._phases)
         return [(torch.from_numpy(positions.index(p)).to(device), positions.known(p, device)) for p in phases]
 
     def _finer(self, coarse: NDArray[np.int64], grid: tuple[int, ...]) -> NDArray[np.int64]:

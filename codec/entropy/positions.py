@@ -5,7 +5,7 @@ positions of each phase in rows of their own: column q of row r in phase p is co
 Where that is beyond the width, and in `PAD` more columns at both ends of a row, split planes hold 0.
 """
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -15,6 +15,12 @@ from torch import Tensor
 from codec.entropy.kernels import PAD
 
 Floats = NDArray[np.float64]
+
+
+@lru_cache(maxsize=64)
+def positions_of(height: int, width: int, phases: int) -> "Positions":
+    """One object for each grid: a picture has few."""
+    return Positions(height, width, phases)
 
 
 class Positions:

@@ -31,7 +31,7 @@ def filled(height: int, width: int, phases: int, phase: int) -> SeenExactly:
     gains = random.integers(0, 1024, (2, height, width))
     features = torch.from_numpy(random.integers(-2000, 2000, (2, FEATURES, height, width)))
     amplitude = np.zeros((2, count, sum(BEFORE) + OWN), np.int64)
-    passes = ExactPasses(features, gains, amplitude, knots=KNOTS, phases=phases)
+    passes = ExactPasses(features.double().numpy(), gains, amplitude, knots=KNOTS, phases=phases)
     edges = np.cumsum([0, *BEFORE, OWN])
     for s, p in product(range(len(BEFORE) + 1), range(phases)):
         work = passes.begin(int(edges[s]), int(edges[s + 1]), p)
