@@ -137,8 +137,34 @@ class Count:
         return [usage.tokens / self.positions for usage in self.usages]
 
 
+@dataclass(frozen=True)
+class Falling:
+    """Losses that weigh more at first, where a method has it so.
+
+    Attributes:
+        names: of the losses.
+        start: times their weight, falling to once.
+        steps: over which it falls.
+    """
+
+    names: tuple[str, ...] = ()
+    start: float = 1.0
+    steps: int = 1
+
+    def __call__(self, losses: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
+        """The losses at a step."""
+        factor = 1 + (self.start - 1) * max(0.0, 1 - step / self.steps)
+        return {name: factor * loss if name in self.names else loss for name, loss in losses.items()}
+
+
 def train(
-    model: Autoencoder, weights: Mapping[str, float], choice: Optimisation, *, steps: int, seed: int
+    model: Autoencoder,
+    weights: Mapping[str, float],
+    choice: Optimisation,
+    falling: Falling,
+    *,
+    steps: int,
+    seed: int,
 ) -> list[float]:
     """Milliseconds of each step."""
     medium = model.medium
@@ -153,7 +179,7 @@ def train(
         with torch.autocast("cpu", torch.bfloat16):
             decoded, losses = model(samples)
         optimizer.zero_grad()
-        loss(medium.distortion(samples, decoded) | losses).backward()
+        loss({**medium.distortion(samples, decoded), **falling(losses, step)}).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.5, foreach=True)
         optimizer.step()
         schedule.step()
@@ -201,7 +227,8 @@ def run_one(arguments: argparse.Namespace, row: str, bits: int, seed: int) -> Ru
     model.start([medium.batch((1 << 30) + i, seed) for i in range(medium.start_batches)])
     begin = time.perf_counter()
     choice = Optimisation(**{"warmup_steps": 100} | spec.get("optimisation", {}))
-    times = train(model, spec.get("weights", {}), choice, steps=arguments.steps, seed=seed)
+    falling = Falling(**spec.get("falling", {}))
+    times = train(model, spec.get("weights", {}), choice, falling, steps=arguments.steps, seed=seed)
     seconds = time.perf_counter() - begin
     model.eval()
     measured = quality(model)
