@@ -10,6 +10,23 @@ from codec.nn.patch import PatchBasis, PatchDecoder, PatchEncoder, principal_bas
 from codec.nn.pyramid import PyramidAnalysis, PyramidSynthesis, level_features, spread_of
 from codec.nn.region import RegionAnalysis, RegionSynthesis
 from codec.nn.residual import ResidualAnalysis, ResidualSynthesis
+from codec.nn.sound import (
+    DacDecoder,
+    DacEncoder,
+    EscDecoder,
+    EscEncoder,
+    LappedBasis,
+    LappedDecoder,
+    LappedEncoder,
+    SeanetDecoder,
+    SeanetEncoder,
+    VocosDecoder,
+    VocosEncoder,
+    fold_weight_norm,
+    lapped_basis,
+    mdct_basis,
+    pad_to_frames,
+)
 from codec.nn.swin import SwinAnalysis, SwinSynthesis
 
 __all__ = [
@@ -18,6 +35,13 @@ __all__ = [
     "ClassicAnalysis",
     "ClassicSynthesis",
     "ConvBlock",
+    "DacDecoder",
+    "DacEncoder",
+    "EscDecoder",
+    "EscEncoder",
+    "LappedBasis",
+    "LappedDecoder",
+    "LappedEncoder",
     "LowBit",
     "PatchBasis",
     "PatchDecoder",
@@ -28,13 +52,21 @@ __all__ = [
     "RegionSynthesis",
     "ResidualAnalysis",
     "ResidualSynthesis",
+    "SeanetDecoder",
+    "SeanetEncoder",
     "SwinAnalysis",
     "SwinSynthesis",
+    "VocosDecoder",
+    "VocosEncoder",
     "WidthOption",
     "allocate",
     "channels_last",
+    "fold_weight_norm",
+    "lapped_basis",
     "level_features",
     "lower_bound",
+    "mdct_basis",
+    "pad_to_frames",
     "principal_basis",
     "spread_of",
 ]

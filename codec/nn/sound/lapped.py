@@ -1,0 +1,118 @@
+"""Lapped transform: a linear map of overlapping frames, started at a classical transform, plus blocks that start at zero.
+
+The counterpart of `codec.nn.patch` for sound (Malvar 1990 for the transform): step 0 is a sensible classical codec and everything
+learned is improvement. All work is at the rate of frames. Before training, with as many channels as samples a hop and the MDCT as
+basis, the decoder gives back what the encoder was given.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from codec.nn.sound.basis import LappedBasis
+from codec.nn.sound.causal import frames_back
+from codec.nn.sound.frame_blocks import frame_blocks
+from codec.nn.sound.overlap import lapped_frames, overlap_add, sine_window
+
+GAIN = 8  # of the weights over those of a basis, whose entries are small beside a learning rate
+
+
+class LappedEncoder(nn.Module):
+    """Samples `(B, 1, T * hop)` to frames `(B, latent_dim, T)`, of mean square about 1 once started; causal.
+
+    Args:
+        latent_dim: D.
+        hop: samples a frame; each sees its own and those of the frame before.
+        width: channels of the blocks.
+        depth: number of blocks.
+        kernel: frames that a block sees.
+        expansion: times as many channels inside a block.
+    """
+
+    window: Tensor  # (2 * hop,)
+    level: Tensor  # () root mean square of windowed samples
+
+    def __init__(
+        self, latent_dim: int, *, hop: int = 320, width: int = 256, depth: int = 4, kernel: int = 5, expansion: int = 2
+    ) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * hop, latent_dim, bias=False)
+        self.enter = nn.Linear(2 * hop, width)
+        self.blocks = nn.Sequential(*frame_blocks(width, depth, kernel=kernel, expansion=expansion))
+        self.leave = nn.Conv1d(width, latent_dim, 1)
+        _start_at_zero(self.leave)
+        self.register_buffer("window", sine_window(hop), persistent=False)
+        self.register_buffer("level", torch.ones(()))
+        self.hop, self.past, self.future = hop, frames_back(self.blocks) + 1, 0
+
+    @torch.no_grad()
+    def start_from(self, basis: LappedBasis) -> None:
+        """Set the linear part to the basis; the network adds nothing yet."""
+        _check_basis(basis, self.linear.weight.shape)
+        self.linear.weight.copy_(GAIN * basis.level / basis.step * basis.directions)
+        self.level.fill_(basis.level)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shapes as in the class text."""
+        frames = lapped_frames(x.to(self.window.dtype), self.hop) * self.window / self.level
+        learned = self.leave(self.blocks(self.enter(frames).transpose(1, 2)))
+        with torch.autocast(x.device.type, enabled=False):  # a strong channel spans hundreds of steps
+            return (self.linear(frames) / GAIN).transpose(1, 2) + learned.to(frames.dtype)
+
+
+class LappedDecoder(nn.Module):
+    """Frames `(B, latent_dim, T)` to samples `(B, 1, T * hop)`, about [-1, 1], not clamped: the mirror of `LappedEncoder`.
+
+    Future 1: samples of a frame are whole once the next, which begins with them, is added.
+
+    Args:
+        latent_dim: D.
+        hop: samples a frame.
+        width: channels of the blocks.
+        depth: number of blocks.
+        kernel: frames that a block sees.
+        expansion: times as many channels inside a block.
+    """
+
+    window: Tensor  # (2 * hop,)
+    level: Tensor  # () root mean square of windowed samples
+
+    def __init__(
+        self, latent_dim: int, *, hop: int = 320, width: int = 384, depth: int = 6, kernel: int = 5, expansion: int = 2
+    ) -> None:
+        super().__init__()
+        self.linear = nn.Linear(latent_dim, 2 * hop, bias=False)
+        self.enter = nn.Conv1d(latent_dim, width, 1)
+        self.blocks = nn.Sequential(*frame_blocks(width, depth, kernel=kernel, expansion=expansion))
+        self.leave = nn.Linear(width, 2 * hop)
+        _start_at_zero(self.leave)
+        self.register_buffer("window", sine_window(hop), persistent=False)
+        self.register_buffer("level", torch.ones(()))
+        self.hop, self.past, self.future = hop, frames_back(self.blocks), 1
+
+    @torch.no_grad()
+    def start_from(self, basis: LappedBasis) -> None:
+        """Set the linear part to the transposed basis; the network adds nothing yet."""
+        _check_basis(basis, self.linear.weight.T.shape)
+        self.linear.weight.copy_(GAIN * basis.step / basis.level * basis.directions.T)
+        self.level.fill_(basis.level)
+
+    def forward(self, q: Tensor) -> Tensor:
+        """Shapes as in the class text."""
+        learned = self.leave(self.blocks(self.enter(q)).transpose(1, 2))
+        with torch.autocast(q.device.type, enabled=False):
+            frames = self.linear(q.transpose(1, 2).to(self.window.dtype)) / GAIN + learned.to(self.window.dtype)
+            return overlap_add(frames * self.level * self.window)
+
+
+def _start_at_zero(layer: nn.Module) -> None:
+    """Let a layer add nothing at first."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
+def _check_basis(basis: LappedBasis, expected: torch.Size) -> None:
+    shape = tuple(basis.directions.shape)
+    if shape != expected:
+        raise ValueError(
+            f"the basis has shape {shape}, expected {tuple(expected)}: latent_dim directions of 2 * hop samples"
+        )
