@@ -1,5 +1,6 @@
 """Metrics, classical baselines, and tables and plots of rate and distortion."""
 
+from codec.evaluation.alignment import Alignment, align
 from codec.evaluation.baselines import BASELINES, Baseline, CodedImage
 from codec.evaluation.bd_rate import bd_rate, bd_rate_or_none
 from codec.evaluation.codebook import CodebookUsage
@@ -33,6 +34,9 @@ from codec.evaluation.psnr import psnr
 from codec.evaluation.rate_curve import RateCurve, RatePoint, read_published
 from codec.evaluation.report import side_by_side
 from codec.evaluation.si_sdr import si_sdr
+from codec.evaluation.sound_baselines import SOUND_BASELINES, CodedSound, SoundBaseline
+from codec.evaluation.sound_table import SoundResult, SoundSummary, measure_sound, summarise_sounds
+from codec.evaluation.speech_quality import pesq, stoi
 from codec.evaluation.table import CodecSummary, ImageResult, measure, summarise
 
 __all__ = [
@@ -40,11 +44,14 @@ __all__ = [
     "CURVE_QUALITIES",
     "JPEG_ANCHOR",
     "MEASURES",
+    "SOUND_BASELINES",
     "USUAL_RATES",
+    "Alignment",
     "Baseline",
     "CodebookUsage",
     "CodecSummary",
     "CodedImage",
+    "CodedSound",
     "CurveComparison",
     "CurveReport",
     "EfficientNetDistance",
@@ -55,6 +62,10 @@ __all__ = [
     "PointComparison",
     "RateCurve",
     "RatePoint",
+    "SoundBaseline",
+    "SoundResult",
+    "SoundSummary",
+    "align",
     "anchor_of",
     "bd_rate",
     "bd_rate_or_none",
@@ -67,8 +78,10 @@ __all__ = [
     "measure",
     "measure_curve",
     "measure_model_curve",
+    "measure_sound",
     "ms_ssim",
     "ms_ssim_batch",
+    "pesq",
     "plot_rate_distortion",
     "point_of",
     "psnr",
@@ -76,6 +89,8 @@ __all__ = [
     "report_curves",
     "si_sdr",
     "side_by_side",
+    "stoi",
     "summarise",
+    "summarise_sounds",
     "to_json",
 ]

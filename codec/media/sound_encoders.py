@@ -127,13 +127,13 @@ class SndfileWriter:
 
 
 class AvWriter:
-    """Writes AAC with FFmpeg, to MP4 or as bare frames.
+    """Writes with FFmpeg: AAC to MP4 or as bare frames, and what the measures of sound compare with.
 
     Args:
         file: open for writing.
         format: of the sound.
         names: of container and encoder.
-        options: `bit_rate`, bits a second and channel.
+        options: `bit_rate`, bits a second and channel; all others are of the encoder itself.
         failure: how errors begin.
     """
 
@@ -149,6 +149,7 @@ class AvWriter:
             track = self._container.add_stream(names[1], rate=format.rate, layout=self._layout)
             assert isinstance(track, av.AudioStream)
             track.bit_rate = options["bit_rate"] * format.channels
+            track.codec_context.options = {name: str(value) for name, value in options.items() if name != "bit_rate"}
             self._track = track
 
     def write(self, block: Samples) -> None:

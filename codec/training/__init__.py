@@ -1,33 +1,47 @@
 """Lightning modules, losses and data modules: the only room that imports lightning."""
 
+from codec.training.balancer import BalancedSum
 from codec.training.datamodule import ImageData
-from codec.training.discriminators import Adversarial, PatchDiscriminator
+from codec.training.discriminators import Adversarial, Judgement, PatchDiscriminator
 from codec.training.export import ExportCheckpoint
 from codec.training.export_latent import ExportLatent
+from codec.training.finite import FiniteSteps
 from codec.training.latent import LatentTraining
 from codec.training.losses import Distortions, Fidelity, WeightedSum
 from codec.training.optimisation import Optimisation
 from codec.training.patterns import PatchPattern
 from codec.training.perceptual import Perceptual
 from codec.training.prior import ExportPrior, PriorTraining
+from codec.training.sound_discriminators import MultiBandSTFT, MultiPeriod, MultiScale, SoundDiscriminator
+from codec.training.sound_losses import MelLoss, SpectralLoss, WaveformLoss
 from codec.training.tokenizer import TokenizerTraining
 from codec.training.tokens import TokenData
 
 __all__ = [
     "Adversarial",
+    "BalancedSum",
     "Distortions",
     "ExportCheckpoint",
     "ExportLatent",
     "ExportPrior",
     "Fidelity",
+    "FiniteSteps",
     "ImageData",
+    "Judgement",
     "LatentTraining",
+    "MelLoss",
+    "MultiBandSTFT",
+    "MultiPeriod",
+    "MultiScale",
     "Optimisation",
     "PatchDiscriminator",
     "PatchPattern",
     "Perceptual",
     "PriorTraining",
+    "SoundDiscriminator",
+    "SpectralLoss",
     "TokenData",
     "TokenizerTraining",
+    "WaveformLoss",
     "WeightedSum",
 ]

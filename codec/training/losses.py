@@ -12,10 +12,10 @@ FLAT = 1e-4  # mean squared error below which a crop counts as good enough: 40 d
 
 
 class Distortion(Protocol):
-    """How far decoded pixels are from the original, as unweighted scalars by name; classes inherit from `nn.Module`."""
+    """How far decoded samples are from the original, as unweighted scalars by name; classes inherit from `nn.Module`."""
 
-    def __call__(self, pixels: Tensor, decoded: Tensor) -> dict[str, Tensor]:
-        """`(B, 3, H, W)` each, in [0, 1], to scalars by name."""
+    def __call__(self, samples: Tensor, decoded: Tensor) -> dict[str, Tensor]:
+        """Pixels `(B, 3, H, W)` in [0, 1] each, or sounds `(B, C, T)` with full scale 1, to scalars by name."""
 
 
 class Distortions(nn.Module):
@@ -29,11 +29,11 @@ class Distortions(nn.Module):
         super().__init__()
         self.parts = nn.ModuleDict(dict(parts))
 
-    def forward(self, pixels: Tensor, decoded: Tensor) -> dict[str, Tensor]:
-        """`(B, 3, H, W)` each to the terms of all parts."""
+    def forward(self, samples: Tensor, decoded: Tensor) -> dict[str, Tensor]:
+        """`(B, C, *space)` each to the terms of all parts."""
         terms: dict[str, Tensor] = {}
         for part in self.parts.values():
-            found = part(pixels, decoded)
+            found = part(samples, decoded)
             if terms.keys() & found.keys():
                 raise ValueError(f"two distortions give the terms {sorted(terms.keys() & found.keys())}")
             terms |= found
@@ -79,11 +79,16 @@ class WeightedSum(nn.Module):
 
     def forward(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Scalars by name to one scalar."""
-        unknown, unweighted = self.weights.keys() - terms.keys(), terms.keys() - self.weights.keys()
-        if unknown or unweighted:
-            raise ValueError(
-                f"loss weights and terms disagree: weights without a term {sorted(unknown)}, terms without a weight {sorted(unweighted)}"
-            )
+        check_weights(self.weights, terms)
         return sum(
             (weight * terms[name] for name, weight in self.weights.items()), next(iter(terms.values())).new_zeros(())
+        )
+
+
+def check_weights(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> None:
+    """Raise where a weight names no term, or a term has no weight."""
+    unknown, unweighted = weights.keys() - terms.keys(), terms.keys() - weights.keys()
+    if unknown or unweighted:
+        raise ValueError(
+            f"loss weights and terms disagree: weights without a term {sorted(unknown)}, terms without a weight {sorted(unweighted)}"
         )

@@ -1,18 +1,19 @@
-"""A random square of a training crop for the costly losses."""
+"""A random part of a training crop for the costly losses."""
 
 import numpy as np
 from torch import Tensor
 
 
-def same_window(pixels: Tensor, decoded: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """The same square of both `(B, C, H, W)`; smaller pictures stay whole.
+def same_window(samples: Tensor, decoded: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """The same square of both pictures `(B, C, H, W)`, or span of both sounds `(B, C, T)`; smaller ones stay whole.
 
-    A strided network weighs pixels by their place, and a decoder that always sees the same places learns that pattern as a
-    checkerboard, so the square moves. Where it lies follows from the pixels themselves: a resumed run draws the same squares.
+    A strided network weighs samples by their place, and a decoder that always sees the same places learns that pattern as a
+    checkerboard, so the window moves. Where it lies follows from the samples themselves: a resumed run draws the same windows.
     """
-    height, width = pixels.shape[-2:]
-    rows, columns = min(side, height), min(side, width)
-    random = np.random.default_rng(int(255 * pixels[0].double().sum()))
-    top, left = int(random.integers(height - rows + 1)), int(random.integers(width - columns + 1))
-    square = (..., slice(top, top + rows), slice(left, left + columns))
-    return pixels[square], decoded[square]
+    random = np.random.default_rng(int(255 * samples[0].double().sum().abs()))
+    window = [slice(None), slice(None)]
+    for size in samples.shape[2:]:
+        length = min(side, size)
+        first = int(random.integers(size - length + 1))
+        window.append(slice(first, first + length))
+    return samples[tuple(window)], decoded[tuple(window)]

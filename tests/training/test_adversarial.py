@@ -129,7 +129,7 @@ def test_the_two_gradients_touch_different_weights() -> None:
 
 def test_a_logit_sees_46_pixels() -> None:
     pixels = torch.rand(1, 3, 128, 128, requires_grad=True)
-    logits = PatchDiscriminator([4, 4, 4])(pixels)
+    logits = PatchDiscriminator([4, 4, 4])(pixels)[0].logits
     logits[0, 0, 7, 7].backward()
     assert pixels.grad is not None
     seen = pixels.grad[0].abs().sum(0) > 0
