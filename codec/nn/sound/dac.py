@@ -1,10 +1,8 @@
 """DAC: strided convolutions with wide-reaching dilated units and periodic activations.
 
 Kumar et al. 2023, "High-fidelity audio compression with improved RVQGAN", arXiv:2306.06546, made causal. Its widths of 64 and
-96 channels are for graphics cards; the defaults here are for processors.
+96 channels are for graphics cards; the config's 16 is for processors.
 """
-
-from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -24,41 +22,15 @@ _STYLE = Style(Snake, _unit, latent_kernel=3)
 
 
 class DacEncoder(StridedEncoder):
-    """Samples `(B, 1, T * hop)` to frames `(B, latent_dim, T)`, causal.
+    """As `StridedEncoder`; the paper has dilations 1, 3 and 9."""
 
-    Args:
-        latent_dim: D.
-        width: channels at the rate of the samples, doubled by each stage.
-        strides: of the stages; their product is the hop.
-        dilations: of the residual units of each stage.
-        normed: weight norm in all convolutions.
-    """
-
-    def __init__(
-        self,
-        latent_dim: int,
-        *,
-        width: int = 16,
-        strides: Sequence[int] = (2, 4, 5, 8),
-        dilations: Sequence[int] = (1, 3, 9),
-        normed: bool = True,
-    ) -> None:
-        super().__init__(_STYLE, latent_dim, width=width, strides=strides, dilations=dilations, normed=normed)
+    style = _STYLE
 
 
 class DacDecoder(StridedDecoder):
-    """Frames `(B, latent_dim, T)` to samples `(B, 1, T * hop)` in (-1, 1), causal; arguments as the encoder's."""
+    """As `StridedDecoder`, its samples in (-1, 1)."""
 
-    def __init__(
-        self,
-        latent_dim: int,
-        *,
-        width: int = 16,
-        strides: Sequence[int] = (2, 4, 5, 8),
-        dilations: Sequence[int] = (1, 3, 9),
-        normed: bool = True,
-    ) -> None:
-        super().__init__(_STYLE, latent_dim, width=width, strides=strides, dilations=dilations, normed=normed)
+    style = _STYLE
 
     def forward(self, q: Tensor) -> Tensor:
         """Shapes as in the class text."""

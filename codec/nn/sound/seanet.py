@@ -4,8 +4,6 @@ Tagliasacchi et al. 2020, "SEANet: A multi-modal speech enhancement network", ar
 (EnCodec), arXiv:2210.13438, causal and without the LSTM, whose past would have no end.
 """
 
-from collections.abc import Sequence
-
 from torch import nn
 
 from codec.nn.sound.causal import CausalConv, Residual
@@ -29,38 +27,12 @@ _STYLE = Style(_activation, _unit, latent_kernel=7)
 
 
 class SeanetEncoder(StridedEncoder):
-    """Samples `(B, 1, T * hop)` to frames `(B, latent_dim, T)`, causal.
+    """As `StridedEncoder`."""
 
-    Args:
-        latent_dim: D.
-        width: channels at the rate of the samples, doubled by each stage.
-        strides: of the stages; their product is the hop.
-        dilations: of the residual units of each stage.
-        normed: weight norm in all convolutions.
-    """
-
-    def __init__(
-        self,
-        latent_dim: int,
-        *,
-        width: int = 32,
-        strides: Sequence[int] = (2, 4, 5, 8),
-        dilations: Sequence[int] = (1,),
-        normed: bool = True,
-    ) -> None:
-        super().__init__(_STYLE, latent_dim, width=width, strides=strides, dilations=dilations, normed=normed)
+    style = _STYLE
 
 
 class SeanetDecoder(StridedDecoder):
-    """Frames `(B, latent_dim, T)` to samples `(B, 1, T * hop)`, causal; arguments as the encoder's, strides in its order."""
+    """As `StridedDecoder`."""
 
-    def __init__(
-        self,
-        latent_dim: int,
-        *,
-        width: int = 32,
-        strides: Sequence[int] = (2, 4, 5, 8),
-        dilations: Sequence[int] = (1,),
-        normed: bool = True,
-    ) -> None:
-        super().__init__(_STYLE, latent_dim, width=width, strides=strides, dilations=dilations, normed=normed)
+    style = _STYLE

@@ -3,12 +3,13 @@
     encoder  samples ─► first ─►( units ─► activation ─► strided )… ─► activation ─► last ─► frames
     decoder  frames ─► first ─►( activation ─► transposed ─► units )… ─► activation ─► last ─► samples
 
-What a unit and an activation are is a style: SEANet's or DAC's.
+What a unit and an activation are is the style of a subclass: SEANet's or DAC's.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -41,7 +42,6 @@ class StridedEncoder(nn.Module):
     """Samples `(B, 1, T * hop)` to frames `(B, latent_dim, T)`, causal.
 
     Args:
-        style: see there.
         latent_dim: D.
         width: channels at the rate of the samples, doubled by each stage.
         strides: of the stages; their product is the hop.
@@ -49,17 +49,19 @@ class StridedEncoder(nn.Module):
         normed: weight norm in all convolutions.
     """
 
+    style: ClassVar[Style]
+
     def __init__(
         self,
-        style: Style,
         latent_dim: int,
         *,
         width: int,
-        strides: Sequence[int],
-        dilations: Sequence[int],
-        normed: bool,
+        strides: Sequence[int] = (2, 4, 5, 8),
+        dilations: Sequence[int] = (1,),
+        normed: bool = True,
     ) -> None:
         super().__init__()
+        style = self.style
         layers: list[nn.Module] = [CausalConv(1, width, WAVE_KERNEL, normed=normed)]
         for stride in strides:
             layers += [*style.units(width, dilations, normed), style.activation(width)]
@@ -79,7 +81,6 @@ class StridedDecoder(nn.Module):
     """Frames `(B, latent_dim, T)` to samples `(B, 1, T * hop)`, causal: the mirror of the encoder.
 
     Args:
-        style: see there.
         latent_dim: D.
         width: channels at the rate of the samples.
         strides: of the stages in the encoder's order.
@@ -87,17 +88,19 @@ class StridedDecoder(nn.Module):
         normed: weight norm in all convolutions.
     """
 
+    style: ClassVar[Style]
+
     def __init__(
         self,
-        style: Style,
         latent_dim: int,
         *,
         width: int,
-        strides: Sequence[int],
-        dilations: Sequence[int],
-        normed: bool,
+        strides: Sequence[int] = (2, 4, 5, 8),
+        dilations: Sequence[int] = (1,),
+        normed: bool = True,
     ) -> None:
         super().__init__()
+        style = self.style
         wide = width << len(strides)
         layers: list[nn.Module] = [CausalConv(latent_dim, wide, WAVE_KERNEL, normed=normed)]
         for stride in reversed(strides):
