@@ -16,7 +16,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
 
 from codec import api
 from codec.cli.measure import format_report, format_table, parse_baselines, parse_qualities, split_names
@@ -167,11 +166,13 @@ def main() -> None:
         if is_continuous(model):
             model_curves.append(measure_model_curve(name, model, pictures, qualities, measures))
             continue
-        measured, bits = measure_model(cast(TokenCodec, model), name, pictures, measures)
+        if not isinstance(model, TokenCodec):
+            raise SystemExit(f"{name} is neither a tokenizer nor of continuous quality; measure it with `codec eval`")
+        measured, bits = measure_model(model, name, pictures, measures)
         rows += measured
         token_bits.append(bits)
         if arguments.usage:
-            usage[name] = measure_usage(cast(TokenCodec, model), arguments.data, arguments.cache)
+            usage[name] = measure_usage(model, arguments.data, arguments.cache)
     means = summarise(rows)
     curves = [measure_curve(codec, pictures, measures) for codec in classical]
     report = report_curves(curves, means, model_curves=model_curves, published=published)
