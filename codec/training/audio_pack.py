@@ -109,7 +109,8 @@ def _write_pack(folder: Path, archive: Path, rate_hz: int, kind: str) -> None:
             offset += len(clip)
     if not rows:
         raise UsageError(f"{archive} holds no sound files{f' under {kind}/' if kind else ''}")
-    (folder / NAMES).write_text(json.dumps(names))
+    with whole_file(folder / NAMES) as file:
+        file.write(json.dumps(names).encode())
     with whole_file(folder / INDEX) as file:  # the last, so that what is there is whole
         np.save(file, np.array(rows, dtype=np.int64))
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from codec.errors import MediaError, UsageError
 from codec.media import IMAGE_SUFFIXES, read_image
+from codec.media.files import whole_file
 
 PIXELS, INDEX, NAMES = "pixels.u8", "index.npy", "names.json"
 
@@ -107,7 +108,7 @@ def _wanted(name: str, sources: Sequence[str] | None) -> bool:
 def _write_pack(folder: Path, files: Sequence[Path], sources: Sequence[str] | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows, names, offset = [], [], 0
-    with (folder / (PIXELS + ".part")).open("wb") as out:
+    with whole_file(folder / PIXELS) as out:  # several processes may want the same pack at once
         for name, data in _pictures(files):
             if not _wanted(name, sources):
                 continue
@@ -122,6 +123,7 @@ def _write_pack(folder: Path, files: Sequence[Path], sources: Sequence[str] | No
             offset += rgb.size
     if not rows:
         raise UsageError(f"no picture left with data.sources={list(sources or ())}")
-    (folder / (PIXELS + ".part")).replace(folder / PIXELS)
-    (folder / NAMES).write_text(json.dumps(names))
-    np.save(folder / INDEX, np.array(rows, dtype=np.int64))
+    with whole_file(folder / NAMES) as file:
+        file.write(json.dumps(names).encode())
+    with whole_file(folder / INDEX) as file:  # the last, so that what is there is whole
+        np.save(file, np.array(rows, dtype=np.int64))
