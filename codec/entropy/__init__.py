@@ -35,7 +35,7 @@ from codec.entropy.multi_reference import (
     WindowContext,
 )
 from codec.entropy.neighbour import NeighbourTokenPrior
-from codec.entropy.residual_time import ResidualTimePrior
+from codec.entropy.packets import decode_packets, encode_packets, packet_bits
 from codec.entropy.reweighting import ReweightedContext
 from codec.entropy.static import StaticTokenPrior
 from codec.entropy.tables import StoredTables, frequencies_from_logits, nearest_row, row_of_scale, scale_tables
@@ -74,7 +74,6 @@ __all__ = [
     "NeighbourTokenPrior",
     "Numbering",
     "Place",
-    "ResidualTimePrior",
     "ReweightedContext",
     "RoundedLatent",
     "Rows",
@@ -89,13 +88,16 @@ __all__ = [
     "WindowContext",
     "batch_bits",
     "decode_chunk",
+    "decode_packets",
     "encode_chunk",
+    "encode_packets",
     "frequencies_from_logits",
     "gaussian_bits",
     "ideal_bits",
     "leaky_sequential",
     "lower_bound",
     "nearest_row",
+    "packet_bits",
     "percent_more",
     "row_of_scale",
     "scale_tables",

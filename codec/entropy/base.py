@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codec.coding import FrozenTables
+from codec.coding import Decoder, Encoder, FrozenTables
 
 FIXED_POINT = 256  # means and dequantised latents are integers in 1 / FIXED_POINT
 
@@ -42,6 +42,18 @@ class Rows:
         escaped = tables.has_escape & (entries == tables.sizes[self.index] - 1)
         return tables.offsets[self.index] + np.where(escaped, 0, entries)
 
+    def push(self, encoder: Encoder, symbols: NDArray[np.int64]) -> None:
+        """Append `(n,)` symbols to a stream."""
+        encoder.push_rows(symbols, self.index, self.tables)
+
+    def pull(self, decoder: Decoder) -> NDArray[np.int64]:
+        """The next `(n,)` symbols of a stream."""
+        return decoder.pull_rows(self.index, self.tables)
+
+    def part(self, first: int, last: int) -> "Rows":
+        """Those of symbols first … last - 1."""
+        return Rows(self.index[first:last], self.tables)
+
 
 @dataclass(frozen=True)
 class Frequencies:
@@ -63,6 +75,18 @@ class Frequencies:
         """One symbol from each table."""
         targets = random.integers(1 << self.precision, size=(len(self.values), 1))
         return (np.cumsum(self.values, axis=1) <= targets).sum(1)
+
+    def push(self, encoder: Encoder, symbols: NDArray[np.int64]) -> None:
+        """Append `(n,)` symbols to a stream."""
+        encoder.push_frequencies(symbols, self.values, self.precision)
+
+    def pull(self, decoder: Decoder) -> NDArray[np.int64]:
+        """The next `(n,)` symbols of a stream."""
+        return decoder.pull_frequencies(self.values, self.precision)
+
+    def part(self, first: int, last: int) -> "Frequencies":
+        """Those of symbols first … last - 1."""
+        return Frequencies(self.values[first:last], self.precision)
 
 
 @dataclass(frozen=True)

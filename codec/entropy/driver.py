@@ -8,7 +8,7 @@ Sampler        generate     symbols are drawn from the integer tables
 What passes by can be recorded: by `StreamWriter`, a coder stream a plane, or by `CodeLength`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codec.coding import Decoder, Encoder
-from codec.entropy.base import FIXED_POINT, EntropyModel, Frequencies, Known, Layout, Rows, Step
+from codec.entropy.base import FIXED_POINT, EntropyModel, Known, Layout, Rows, Step
 from codec.entropy.kernels import expect, round_priced, settle
 from codec.errors import BitstreamError
 
@@ -36,12 +36,13 @@ class Recorder(Protocol):
         """Take note of one step's symbols `(n,)`."""
 
 
-def walk(model: EntropyModel, layout: Layout, source: Source, *recorders: Recorder) -> Known:
-    """Fill everything, in the model's order."""
+def walk(model: EntropyModel, layout: Layout, source: Source, *recorders: Recorder, planes: int | None = None) -> Known:
+    """Fill everything, in the model's order; or only the first `planes`, with no work for those after them."""
     if len(layout.grids) != len(model.codebook_sizes):
         raise ValueError(f"the model has {len(model.codebook_sizes)} planes, the layout {len(layout.grids)}")
     known = Known.nothing(layout)
-    for step in model.steps(layout, known):
+    steps = model.steps(layout, known)
+    for step in steps if planes is None else _until_coded(steps, layout.sizes[:planes]):
         symbols = source.symbols(step)
         for recorder in recorders:
             recorder.record(step, symbols)
@@ -53,6 +54,19 @@ def walk(model: EntropyModel, layout: Layout, source: Source, *recorders: Record
         else:
             settle(step.where, symbols, step.means, FIXED_POINT, codes, latents)
     return known
+
+
+def _until_coded(steps: Iterator[Step], sizes: Sequence[int]) -> Iterator[Step]:
+    """Steps until the first planes, of so many positions each, are known as a whole."""
+    left = sum(sizes)
+    if left == 0:
+        return
+    for step in steps:
+        yield step
+        if step.plane < len(sizes) and step.place == 1:
+            left -= len(step.where) + (0 if step.certain is None else step.certain.shape[1])
+        if left == 0:
+            return
 
 
 def _joined(codes: NDArray[np.int64], symbols: NDArray[np.int64], step: Step) -> NDArray[np.int64]:
@@ -118,10 +132,7 @@ class CodedStreams:
         """The next symbols of the plane."""
         if step.plane >= len(self._decoders):
             return np.zeros(len(step.where), np.int64)
-        decoder = self._decoders[step.plane]
-        if isinstance(step.tables, Frequencies):
-            return decoder.pull_frequencies(step.tables.values, step.tables.precision)
-        return decoder.pull_rows(step.tables.index, step.tables.tables)
+        return step.tables.pull(self._decoders[step.plane])
 
     def finish(self) -> None:
         """Raise unless every stream ended where its encoder began."""
@@ -156,11 +167,7 @@ class StreamWriter:
 
     def record(self, step: Step, symbols: NDArray[np.int64]) -> None:
         """Push to the plane's coder."""
-        encoder = self._encoders[step.plane]
-        if isinstance(step.tables, Frequencies):
-            encoder.push_frequencies(symbols, step.tables.values, step.tables.precision)
-        else:
-            encoder.push_rows(symbols, step.tables.index, step.tables.tables)
+        step.tables.push(self._encoders[step.plane], symbols)
 
     def finish(self) -> list[bytes]:
         """A stream for each plane."""
@@ -190,12 +197,12 @@ def decode_chunk(model: EntropyModel, layout: Layout, streams: Sequence[bytes]) 
     if len(streams) > len(layout.grids):
         raise BitstreamError(f"there are {len(streams)} streams, the model has {len(layout.grids)} planes")
     source = CodedStreams(streams)
-    known = walk(model, layout, source)
+    known = walk(model, layout, source, planes=len(streams))
     source.finish()
     for missing in known.codes[len(streams) :]:
         missing[:] = 0
     for plane, (codes, size) in enumerate(zip(known.codes, model.codebook_sizes, strict=True)):
-        if size and codes.size and not 0 <= codes.min() <= codes.max() < size:
+        if is_outside(codes, size):
             raise BitstreamError(f"codes {codes.min()}..{codes.max()} of plane {plane} leave [0, {size})")
     return [torch.from_numpy(codes).reshape(grid) for codes, grid in zip(known.codes, layout.grids, strict=True)]
 
@@ -226,9 +233,14 @@ def source_of(model: EntropyModel, planes: Sequence[Tensor]) -> Source:
     if any(plane.is_floating_point() for plane in planes):
         return RoundedLatent([values.astype(np.float64) for values in flat])
     for plane, (codes, size) in enumerate(zip(flat, model.codebook_sizes, strict=True)):
-        if size and codes.size and not 0 <= codes.min() <= codes.max() < size:
+        if is_outside(codes, size):
             raise ValueError(f"codes of plane {plane} must lie in [0, {size}), got {codes.min()}..{codes.max()}")
     return GivenCodes([codes.astype(np.int64) for codes in flat])
+
+
+def is_outside(codes: NDArray[np.int64], size: int) -> bool:
+    """Whether any code is outside an alphabet of `size`; 0 stands for all integers."""
+    return bool(size and codes.size and not 0 <= codes.min() <= codes.max() < size)
 
 
 def _layout(planes: Sequence[Tensor]) -> Layout:

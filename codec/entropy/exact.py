@@ -20,7 +20,6 @@ from codec.entropy.layers import SummedEmbedding, sum_vectors
 
 LIMIT = (1 << 15) - 1  # of weights and activations
 BORDER_LIMIT = (1 << 20) - 1  # of a network's inputs and outputs: 4096 to either side in 1/256
-SMALL = (torch.int8, torch.uint8, torch.int16)  # inputs of these types need no clamp
 EXACT = 1 << 53
 SLOPE_BITS = 20  # of a leaky rectifier's fraction
 USUAL_WEIGHT_BITS = 16  # with which a restored network's weights are of a sensible size
@@ -110,9 +109,14 @@ class IntegerNetwork(nn.Module):
         return self.run(signal if self._takes_symbols else signal.double()).long()
 
     @torch.no_grad()
-    def run(self, signal: Tensor) -> Tensor:
-        """The same from integer-valued float64 (from int64 before an embedding) to integer-valued float64."""
-        signal = signal if self._takes_symbols else signal.clamp(-BORDER_LIMIT, BORDER_LIMIT)
+    def run(self, signal: Tensor, *, bounded: bool = False) -> Tensor:
+        """The same from integer-valued float64 (from int64 before an embedding) to integer-valued float64.
+
+        Args:
+            signal: as the first layer takes it.
+            bounded: it is known to lie within `BORDER_LIMIT`.
+        """
+        signal = signal if bounded or self._takes_symbols else signal.clamp(-BORDER_LIMIT, BORDER_LIMIT)
         for i, layer in enumerate(self.layers):
             if isinstance(layer, nn.PixelShuffle):
                 signal = layer(signal)

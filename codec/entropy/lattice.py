@@ -7,31 +7,25 @@ whatever its size, but with a small network for each pass in place of one transf
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from codec.entropy.base import Frequencies, Known, Layout, Numbering, Step
+from codec.entropy.base import Known, Layout, Step
 from codec.entropy.driver import batch_bits, percent_more
-from codec.entropy.exact import IntegerNetwork
-from codec.entropy.keys import QUERY_BITS, DigitKeys, Integers
-from codec.entropy.layers import leaky_sequential
-from codec.entropy.neighbour import PRECISION, as_frames, floored_bits
-from codec.entropy.numbering import principal_order
+from codec.entropy.neighbour import as_frames
+from codec.entropy.plane_prior import CodeEmbedding, PlanePrior
 from codec.entropy.schedule import Cell, lattice_passes
-from codec.entropy.tables import frequencies_from_logits
+from codec.entropy.surroundings import UNKNOWN, BorderedFrames, KnownSymbols, Spot
 
-UNKNOWN = 0  # row of an embedding for what lies outside the chunk; codes follow
-EMBEDDING_BITS = 10  # embedded codes are integers in 1/1024, in 16 bits
 CROSS: tuple[Cell, ...] = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # what a position sees of earlier planes
+ALONG: tuple[Cell, ...] = ((0, 0), (0, -1), (0, 1), (0, -2), (0, 2))  # the same where rows do not see each other
+ALWAYS_SEEN = 2  # first planes, which every later one may look at
 
 
 class LatticeTokenPrior(nn.Module):
-    """Planes of tokens on one grid, coarse positions first; a plane is given all planes before it.
+    """Planes of tokens on one grid, coarse positions first; a plane is given planes before it.
 
     A code is coded digit by digit, the highest place first: the levels of FSQ (`[8, 5, 5, 5]`), or two halves of a large
     codebook (`[64, 128]` for 8192 codes). Codes of a learned codebook have no order of their own: with `renumber`,
@@ -40,9 +34,12 @@ class LatticeTokenPrior(nn.Module):
 
     Args:
         digits: radices of each plane's digits, lowest place first; their product is the plane's alphabet.
-        renumber: digits are those of the code's rank in a sorted codebook.
-        period: spacing of the first pass, a power of two; 8 makes eight passes.
-        neighbours: how many known positions a network sees.
+        renumber: digits are those of the code's rank in a sorted codebook, where there are several.
+        axes: 2 for rows and columns; with 1 each row is alone, so that passes and neighbours lie along the last axis, as in
+            sound: a period of 2 then takes the even frames of a level first and the odd ones second.
+        period: spacing of the first pass, a power of two; 8 makes eight passes, over one axis four.
+        neighbours: how many known positions of its own plane a network sees.
+        earlier: how many of the planes just before its own it sees, beside the first two; None for all.
         embedding_dim: of the vectors that stand for codes.
         width: hidden channels.
         key_dim: of queries and keys.
@@ -53,35 +50,40 @@ class LatticeTokenPrior(nn.Module):
         digits: Sequence[Sequence[int]],
         *,
         renumber: bool = False,
+        axes: int = 2,
         period: int = 8,
         neighbours: int = 20,
+        earlier: int | None = None,
         embedding_dim: int = 32,
         width: int = 128,
         key_dim: int = 32,
     ) -> None:
         super().__init__()
+        if earlier is not None and earlier < 0:
+            raise ValueError(f"a plane sees 0 or more earlier planes beside the first two, got {earlier}")
         self.codebook_sizes = tuple(math.prod(radices) for radices in digits)
-        self.passes = lattice_passes(period, neighbours)
-        self._reach = 2 * period
+        self.passes = lattice_passes(period, neighbours, axes)
+        looks = CROSS if axes == 2 else ALONG
+        self._seen = [self._views(q, looks, earlier) for q in range(len(digits))]
+        self._border = self._farthest()
         self.embeddings = nn.ModuleList(CodeEmbedding(size, embedding_dim) for size in self.codebook_sizes)
         self.planes = nn.ModuleList(
-            PlanePrior(
-                radices, [embedding_dim * len(self._seen(q, p)) for p in range(len(self.passes))], width, key_dim
-            )
-            for q, radices in enumerate(digits)
+            PlanePrior(radices, [embedding_dim * len(seen) for seen in views], width, key_dim)
+            for radices, views in zip(digits, self._seen, strict=True)
         )
         self._renumber = renumber
 
     @torch.no_grad()
-    def start(self, vectors: Sequence[Tensor], counts: Sequence[Tensor]) -> None:
+    def start(self, vectors: Sequence[Tensor | None], counts: Sequence[Tensor]) -> None:
         """Begin where each code is embedded as its vector and the tables are order-0.
 
         Args:
-            vectors: `(K, D)` for each plane, what the codes mean.
+            vectors: `(K, D)` for each plane, what the codes mean; None leaves a plane's embedding and numbering as they are.
             counts: hits `(K,)` for each plane.
         """
         for q, (means, hits) in enumerate(zip(vectors, counts, strict=True)):
-            self._embedding(q).start(means.float())
+            if means is not None:
+                self._embedding(q).start(means.float())
             self._plane(q).start(means if self._renumber else None, hits)
 
     def layout(self, grid: tuple[int, ...]) -> Layout:
@@ -95,207 +97,80 @@ class LatticeTokenPrior(nn.Module):
     @torch.no_grad()
     def freeze(self, planes: Sequence[Tensor]) -> float:
         """Fill the integer networks from the float ones; returns their cost on these planes in percent."""
-        frames = [as_frames(codes, batched=True) for codes in planes]
-        symbols = [self._bordered(codes + 1) for codes in frames]
-        for q in range(len(frames)):
+        for q in range(len(self.planes)):
             self._embedding(q).freeze()
-        for q in range(len(frames)):
-            spots = [self._spot(p, frames[0]) for p in range(len(self.passes))]
-            self._plane(q).freeze([self._context(q, p, symbols, spot, exact=True) for p, spot in enumerate(spots)])
+        codes = [as_frames(plane, batched=True).cpu() for plane in planes]
+        frames = self._frames(codes[0])
+        known, spots = self._nothing_known(frames), [frames.spot(one) for one in self.passes]
+        for q, seen in enumerate(self._seen):
+            contexts = []
+            for p, spot in enumerate(spots):
+                contexts.append(known.around(spot, seen[p]))
+                known.learn(q, spot, codes[q].flatten()[spot.flat].numpy())
+            self._plane(q).freeze(contexts)
         return percent_more(float(batch_bits(self, planes)), float(self._float_bits(planes)))
 
     def steps(self, layout: Layout, known: Known) -> Iterator[Step]:
         """Plane by plane, in each pass by pass, in each digit by digit."""
         if len(set(layout.grids)) > 1:
             raise ValueError(f"all planes need the same grid, got {layout.grids}")
-        frames = as_frames(torch.zeros(layout.grids[0], dtype=torch.int64), batched=False)
-        symbols = [self._bordered(frames + UNKNOWN) for _ in layout.grids]
+        frames = self._frames(as_frames(torch.empty(layout.grids[0], dtype=torch.int8), batched=False))
+        symbols = self._nothing_known(frames)
+        spots = [(p, spot) for p, one in enumerate(self.passes) if len((spot := frames.spot(one)).flat)]
         for q, codes in enumerate(known.codes):
-            numbering = self._plane(q).numbering()
-            for p in range(len(self.passes)):
-                spot = self._spot(p, frames)
-                if len(spot.flat) == 0:
-                    continue
-                queries = self._plane(q).queries(p, self._context(q, p, symbols, spot, exact=True))
-                for digit in self._plane(q).digits(queries, spot.flat.numpy(), codes):
-                    yield Step(q, spot.flat.numpy(), digit.tables, None, digit.radix, digit.place, numbering)
-                symbols[q].view(-1)[spot.bordered] = 1 + torch.from_numpy(codes)[spot.flat]
+            plane, seen = self._plane(q), self._seen[q]
+            for p, spot in spots:
+                where = spot.flat.numpy()
+                queries = plane.queries(p, symbols.around(spot, seen[p]))
+                for digit in plane.digits(queries, where, codes):
+                    yield Step(q, where, digit.tables, None, digit.radix, digit.place, plane.numbering)
+                symbols.learn(q, spot, codes[where])
 
     def _float_bits(self, planes: Sequence[Tensor]) -> Tensor:
-        frames = [as_frames(codes, batched=True) for codes in planes]
-        symbols = [self._bordered(codes + 1) for codes in frames]
-        total = torch.zeros((), device=frames[0].device)
-        for p in range(len(self.passes)):
-            spot = self._spot(p, frames[0])
-            for q, codes in enumerate(frames):
-                context = self._context(q, p, symbols, spot, exact=False)
-                total = total + self._plane(q).bits(p, context, codes.flatten()[spot.flat])
+        codes = [as_frames(plane, batched=True) for plane in planes]
+        frames = self._frames(codes[0])
+        symbols = [frames.place(plane + 1) for plane in codes]
+        total = torch.zeros((), device=codes[0].device)
+        for p, lattice in enumerate(self.passes):
+            spot = frames.spot(lattice, codes[0].device)
+            if len(spot.flat) == 0:
+                continue
+            for q, plane in enumerate(codes):
+                context = self._context(q, p, symbols, frames, spot)
+                total = total + self._plane(q).bits(p, context, plane.flatten()[spot.flat])
         return total
 
-    def _seen(self, q: int, p: int) -> list[tuple[int, Cell]]:
-        """Planes and offsets that pass p of plane q looks at; with nothing known yet, one symbol that is always `UNKNOWN`."""
-        own = [(q, offset) for offset in self.passes[p].offsets]
-        return [(earlier, offset) for earlier in range(q) for offset in CROSS] + own or [(q, (-self._reach, 0))]
-
-    def _context(self, q: int, p: int, symbols: Sequence[Tensor], spot: "Spot", *, exact: bool) -> Tensor:
-        """What pass p of plane q sees: `(n, inputs)`, floats or integers in 2^-EMBEDDING_BITS."""
-        seen = self._seen(q, p)
-        width = symbols[0].shape[-1]
+    def _context(self, q: int, p: int, symbols: Sequence[Tensor], frames: BorderedFrames, spot: Spot) -> Tensor:
+        """What pass p of plane q sees: floats `(n, inputs)`."""
         columns = []
-        for plane in sorted({plane for plane, _ in seen}):
-            steps = [row * width + column for other, (row, column) in seen if other == plane]
-            found = symbols[plane].flatten()[spot.bordered[:, None] + torch.tensor(steps, device=spot.bordered.device)]
+        for plane in sorted({plane for plane, _ in self._seen[q][p]}):
+            steps = frames.steps([offset for other, offset in self._seen[q][p] if other == plane])
+            found = symbols[plane][spot.bordered[:, None] + torch.tensor(steps, device=spot.bordered.device)]
             if not self.passes[p].offsets and plane == q:
                 found = torch.full_like(found, UNKNOWN)
-            columns.append(self._embedding(plane)(found, exact=exact).flatten(1))
+            columns.append(self._embedding(plane)(found).flatten(1))
         return torch.cat(columns, 1)
 
-    def _bordered(self, symbols: Tensor) -> Tensor:
-        """Symbols `(frames, rows, columns)` with `UNKNOWN` as far around as a network can look."""
-        return F.pad(symbols, (self._reach,) * 4, value=UNKNOWN)
+    def _views(self, q: int, looks: tuple[Cell, ...], earlier: int | None) -> list[list[tuple[int, Cell]]]:
+        """Planes and offsets that each pass of plane q looks at; with nothing known at all, at itself, which is `UNKNOWN`."""
+        first = 0 if earlier is None else q - earlier
+        before = [(plane, look) for plane in range(q) if plane < ALWAYS_SEEN or plane >= first for look in looks]
+        return [before + [(q, offset) for offset in one.offsets] or [(q, (0, 0))] for one in self.passes]
 
-    def _spot(self, p: int, frames: Tensor) -> "Spot":
-        count, rows, columns = frames.shape
-        frame, row, column = (axis.to(frames.device) for axis in self.passes[p].positions((count, rows, columns)))
-        height, width = rows + 2 * self._reach, columns + 2 * self._reach
-        bordered = (frame * height + row + self._reach) * width + column + self._reach
-        return Spot(bordered, (frame * rows + row) * columns + column)
+    def _farthest(self) -> Cell:
+        """Rows and columns that any pass looks away."""
+        offsets = [offset for views in self._seen for seen in views for _, offset in seen]
+        return max(abs(row) for row, _ in offsets), max(abs(column) for _, column in offsets)
 
-    def _embedding(self, q: int) -> "CodeEmbedding":
+    def _frames(self, codes: Tensor) -> BorderedFrames:
+        count, rows, columns = codes.shape
+        return BorderedFrames((count, rows, columns), self._border)
+
+    def _nothing_known(self, frames: BorderedFrames) -> KnownSymbols:
+        return KnownSymbols([self._embedding(q).integers for q in range(len(self.planes))], frames)
+
+    def _embedding(self, q: int) -> CodeEmbedding:
         return cast(CodeEmbedding, self.embeddings[q])
 
-    def _plane(self, q: int) -> "PlanePrior":
+    def _plane(self, q: int) -> PlanePrior:
         return cast(PlanePrior, self.planes[q])
-
-
-@dataclass(frozen=True)
-class Spot:
-    """Where a pass codes: int64 positions in the flat frames with their border, and without."""
-
-    bordered: Tensor
-    flat: Tensor
-
-
-@dataclass(frozen=True)
-class DigitTables:
-    """One digit of the codes of a pass."""
-
-    tables: Frequencies
-    radix: int
-    place: int
-
-
-class CodeEmbedding(nn.Module):
-    """A learned vector for each code and for what is unknown, and the same in integers.
-
-    Args:
-        codebook_size: K; symbol 0 is unknown, symbol 1 + k is code k.
-        dim: of the vectors.
-    """
-
-    integers: Tensor  # int16 (1 + K, dim) in 2^-EMBEDDING_BITS
-
-    def __init__(self, codebook_size: int, dim: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(0.5 * torch.randn(1 + codebook_size, dim))
-        self.register_buffer("integers", torch.zeros(1 + codebook_size, dim, dtype=torch.int16))
-
-    @torch.no_grad()
-    def start(self, vectors: Tensor) -> None:
-        """Embed the codes as the strongest principal components of their vectors `(K, D)`, of unit variance overall."""
-        centred = (vectors - vectors.mean(0)) / vectors.std().clamp_min(1e-6)
-        directions = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)[:, : self.weight.shape[1]]
-        self.weight.zero_()
-        self.weight[1:, : directions.shape[1]] = (centred @ directions).to(self.weight)
-
-    def freeze(self) -> None:
-        """Round the vectors to integers."""
-        limit = (1 << 15) - 1
-        self.integers.copy_((self.weight * (1 << EMBEDDING_BITS)).round().clamp(-limit, limit))
-
-    def forward(self, symbols: Tensor, *, exact: bool) -> Tensor:
-        """int64 `(...)` to `(..., dim)`: floats, or integers in 2^-EMBEDDING_BITS."""
-        return self.integers.cpu()[symbols.cpu()] if exact else F.embedding(symbols, self.weight)
-
-
-class PlanePrior(nn.Module):
-    """Networks of one plane: from context to queries, one for each pass; and the keys of each digit.
-
-    Args:
-        radices: of the digits, lowest place first.
-        inputs: of the network of each pass.
-        width: hidden channels.
-        key_dim: of queries and keys.
-    """
-
-    ranks: Tensor  # int32 (K,): rank of each code
-
-    def __init__(self, radices: Sequence[int], inputs: Sequence[int], width: int, key_dim: int) -> None:
-        super().__init__()
-        size = math.prod(radices)
-        self._radices, self._places = tuple(radices), [math.prod(radices[:i]) for i in range(len(radices))]
-        self._order = tuple(reversed(range(len(radices))))  # highest place first
-        self.networks = nn.ModuleList(
-            leaky_sequential(nn.Linear(count, width), nn.Linear(width, width), nn.Linear(width, key_dim * len(radices)))
-            for count in inputs
-        )
-        self.twins = nn.ModuleList(
-            IntegerNetwork(cast(nn.Sequential, network), input_bits=EMBEDDING_BITS, output_bits=QUERY_BITS)
-            for network in self.networks
-        )
-        self.keys = nn.ModuleList(
-            DigitKeys(size // (radix * place), radix, key_dim)
-            for radix, place in zip(self._radices, self._places, strict=True)
-        )
-        self.register_buffer("ranks", torch.arange(size, dtype=torch.int32))
-
-    @torch.no_grad()
-    def start(self, vectors: Tensor | None, counts: Tensor) -> None:
-        """Number the codes by their vectors `(K, D)`, unless None; start each digit's tables at hits `(K,)`."""
-        if vectors is not None:
-            self.ranks.copy_(principal_order(vectors.cpu(), self._radices).argsort())
-        ranked = torch.zeros(len(counts)).index_add_(0, self.ranks.long().cpu(), counts.float().cpu())
-        for keys, place in zip(self._keys, self._places, strict=True):
-            keys.start(ranked.view(-1, keys.radix, place).sum(2))
-
-    def bits(self, p: int, context: Tensor, codes: Tensor) -> Tensor:
-        """Float code length of int64 codes `(n,)` in pass p, summed."""
-        queries, ranks = self.networks[p](context).chunk(len(self._radices), 1), self.ranks.long()[codes]
-        total = torch.zeros((), device=codes.device)
-        for d in self._order:
-            unit = self._radices[d] * self._places[d]
-            logits = self._keys[d](queries[d], ranks // unit)
-            total = total + floored_bits(logits, ranks % unit // self._places[d]).sum()
-        return total
-
-    def freeze(self, contexts: Sequence[Tensor]) -> None:
-        """Integer twins of all that was trained, calibrated on each pass's integer context."""
-        for network, twin, context in zip(self.networks, self.twins, contexts, strict=True):
-            cast(IntegerNetwork, twin).convert(cast(nn.Sequential, network), context)
-        for keys in self._keys:
-            keys.freeze()
-
-    def queries(self, p: int, context: Tensor) -> list[Integers]:
-        """Integer queries `(n, key_dim)` of each digit in pass p."""
-        return [query.contiguous().numpy() for query in self.twins[p](context).chunk(len(self._radices), 1)]
-
-    def digits(self, queries: Sequence[Integers], where: Integers, codes: Integers) -> Iterator["DigitTables"]:
-        """Tables of each digit at flat positions `where`, the highest first; `codes` fills as the driver goes on."""
-        prefix = np.zeros(len(where), np.int64)
-        for d in self._order:
-            keys, place = self._keys[d], self._places[d]
-            frequencies = frequencies_from_logits(keys.logits(queries[d], prefix), PRECISION)
-            yield DigitTables(Frequencies(frequencies, PRECISION), keys.radix, place)
-            if place > 1:
-                prefix = codes[where] // place
-
-    def numbering(self) -> Numbering | None:
-        """The order that the digits count in; None where it is that of the codes."""
-        ranks = self.ranks.cpu().numpy().astype(np.int64)
-        if np.array_equal(ranks, np.arange(len(ranks))):
-            return None
-        return Numbering(ranks, np.argsort(ranks))
-
-    @property
-    def _keys(self) -> list[DigitKeys]:
-        return [cast(DigitKeys, keys) for keys in self.keys]

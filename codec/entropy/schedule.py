@@ -18,22 +18,22 @@ class LatticePass:
     """Positions coded at once.
 
     Attributes:
-        cells: rows and columns modulo `period`.
-        period: of the lattice.
+        cells: rows and columns modulo `periods`.
+        periods: of the lattice in rows and columns.
         offsets: known positions that a position of this pass looks at, nearest first; empty for the first pass.
     """
 
     cells: tuple[Cell, ...]
-    period: int
+    periods: Cell
     offsets: tuple[Cell, ...]
 
     def positions(self, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """Frame, row and column, int64 `(n,)` each, of all positions of this pass in `(frames, rows, columns)`."""
-        chosen = torch.zeros(self.period, self.period, dtype=torch.bool)
+        chosen = torch.zeros(self.periods, dtype=torch.bool)
         for cell in self.cells:
             chosen[cell] = True
         frames, rows, columns = shape
-        tiled = chosen.repeat(-(-rows // self.period), -(-columns // self.period))[:rows, :columns]
+        tiled = chosen.repeat(-(-rows // self.periods[0]), -(-columns // self.periods[1]))[:rows, :columns]
         frame, row, column = tiled.expand(frames, -1, -1).nonzero(as_tuple=True)
         return frame, row, column
 
@@ -46,29 +46,48 @@ def quincunx(period: int) -> tuple[tuple[Cell, ...], ...]:
     Args:
         period: spacing of the first pass, a power of two.
     """
-    if period < 1 or period & (period - 1):
-        raise ValueError(f"the period must be a power of two, got {period}")
     passes: list[tuple[Cell, ...]] = [((0, 0),)]
-    spacing = period
-    while spacing > 1:
+    for spacing in _spacings(period):
         half = spacing // 2
         for shifts in ((half, half),), ((0, half), (half, 0)):
             if spacing == 2 and len(shifts) == 2:
                 passes += [_shifted(shift, spacing, period) for shift in shifts]
             else:
                 passes.append(tuple(cell for shift in shifts for cell in _shifted(shift, spacing, period)))
-        spacing = half
     return tuple(passes)
 
 
-def lattice_passes(period: int, neighbours: int) -> tuple[LatticePass, ...]:
-    """The passes of `quincunx`, each with the offsets of its `neighbours` nearest known positions."""
+def halvings(period: int) -> tuple[tuple[Cell, ...], ...]:
+    """Cells of each pass along one row: every `period`-th column, those half way between, then half the spacing."""
+    between = (tuple((0, column) for column in range(spacing // 2, period, spacing)) for spacing in _spacings(period))
+    return ((0, 0),), *between
+
+
+def lattice_passes(period: int, neighbours: int, axes: int = 2) -> tuple[LatticePass, ...]:
+    """The passes of `quincunx`, or of `halvings`, each with the offsets of its `neighbours` nearest known positions.
+
+    Args:
+        period: spacing of the first pass, a power of two.
+        neighbours: how many.
+        axes: 2 for rows and columns, 1 for columns alone.
+    """
+    if axes not in (1, 2):
+        raise ValueError(f"a lattice has 1 or 2 axes, got {axes}")
+    periods = (period, period) if axes == 2 else (1, period)
+    reach = (2 * period, 2 * period) if axes == 2 else (0, period * (neighbours + 1) // 2)
     done: set[Cell] = set()
     passes = []
-    for cells in quincunx(period):
-        passes.append(LatticePass(cells, period, _nearest_known(cells[0], done, period, neighbours)))
+    for cells in quincunx(period) if axes == 2 else halvings(period):
+        passes.append(LatticePass(cells, periods, _nearest_known(cells[0], done, periods, reach)[:neighbours]))
         done.update(cells)
     return tuple(passes)
+
+
+def _spacings(period: int) -> list[int]:
+    """`period`, its half, and so on down to 2."""
+    if period < 1 or period & (period - 1):
+        raise ValueError(f"the period must be a power of two, got {period}")
+    return [period >> step for step in range(period.bit_length() - 1)]
 
 
 def _shifted(shift: Cell, spacing: int, period: int) -> tuple[Cell, ...]:
@@ -76,14 +95,14 @@ def _shifted(shift: Cell, spacing: int, period: int) -> tuple[Cell, ...]:
     return tuple((row + shift[0], column + shift[1]) for row, column in product(steps, steps))
 
 
-def _nearest_known(cell: Cell, done: set[Cell], period: int, count: int) -> tuple[Cell, ...]:
-    reach = range(-2 * period, 2 * period + 1)
+def _nearest_known(cell: Cell, done: set[Cell], periods: Cell, reach: Cell) -> tuple[Cell, ...]:
+    """All known offsets up to `reach`, nearest first."""
     known = [
         (down, right)
-        for down, right in product(reach, reach)
-        if ((cell[0] + down) % period, (cell[1] + right) % period) in done
+        for down, right in product(*(range(-far, far + 1) for far in reach))
+        if ((cell[0] + down) % periods[0], (cell[1] + right) % periods[1]) in done
     ]
-    return tuple(sorted(known, key=_distance)[:count])
+    return tuple(sorted(known, key=_distance))
 
 
 def _distance(offset: Cell) -> tuple[int, Cell]:

@@ -5,6 +5,7 @@ from functools import cache, cached_property
 
 import numpy as np
 import torch
+from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -38,13 +39,30 @@ def frequencies_from_logits(logits: NDArray[np.int64], precision: int) -> NDArra
     count = logits.shape[1]
     if count > 1 << precision:
         raise ValueError(f"{count} symbols do not fit into 2^{precision} frequencies")
-    if len(logits) == 0:
-        return np.zeros(logits.shape, np.int64)
-    below = np.minimum(logits.max(1, keepdims=True) - logits, EXPONENTIAL_ENTRIES - 1)
-    weights = exponential_table()[below]
-    frequencies = 1 + weights * ((1 << precision) - count) // weights.sum(1, keepdims=True)
-    frequencies[np.arange(len(logits)), logits.argmax(1)] += (1 << precision) - frequencies.sum(1)
+    frequencies = np.empty(logits.shape, np.int64)
+    _softmax(np.ascontiguousarray(logits, np.int64), exponential_table(), 1 << precision, frequencies)
     return frequencies
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _softmax(logits, exponentials, total, frequencies):  # type: ignore[no-untyped-def]
+    """Fill the frequencies `(n, A)`, row by row."""
+    count, symbols = logits.shape
+    for i in range(count):
+        first = 0
+        for symbol in range(1, symbols):
+            if logits[i, symbol] > logits[i, first]:
+                first = symbol
+        weights = 0
+        for symbol in range(symbols):
+            below = min(logits[i, first] - logits[i, symbol], exponentials.size - 1)
+            frequencies[i, symbol] = exponentials[below]
+            weights += exponentials[below]
+        left = total
+        for symbol in range(symbols):
+            frequencies[i, symbol] = 1 + frequencies[i, symbol] * (total - symbols) // weights
+            left -= frequencies[i, symbol]
+        frequencies[i, first] += left
 
 
 def nearest_row(log_scales: NDArray[np.int64]) -> NDArray[np.int64]:

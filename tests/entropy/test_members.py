@@ -11,7 +11,6 @@ from codec.entropy import (
     ChannelContext,
     GroupedLatentPrior,
     NeighbourTokenPrior,
-    ResidualTimePrior,
     RoundedLatent,
     StaticTokenPrior,
     decode_chunk,
@@ -70,24 +69,6 @@ def test_grids_of_sound_pictures_and_video_all_work() -> None:
         assert all(torch.equal(one, two) for one, two in zip(decoded, planes, strict=True))
     with pytest.raises(ValueError, match="three axes"):
         encode_chunk(model, [torch.zeros(1, 1, 1, 1, dtype=torch.int64)] * 2)
-
-
-def test_levels_save_what_the_level_before_tells() -> None:
-    """Each level is the level before plus one random bit: 4 bits, then 1, 1, 1."""
-
-    def planes(seed: int, batch: int = 32) -> list[Tensor]:
-        random = torch.Generator().manual_seed(seed)
-        levels = [torch.randint(16, (batch, 12), generator=random)]
-        for _ in range(3):
-            levels.append((levels[-1] + 5 + torch.randint(2, (batch, 12), generator=random)) % 16)
-        return levels
-
-    torch.manual_seed(0)
-    model = ResidualTimePrior(16)
-    train(model, planes, steps=120)
-    assert abs(model.freeze(planes(1000))) < 0.5
-    test = planes(77)
-    assert float(model.bits(test)) == pytest.approx(32 * 12 * 7, rel=0.06)
 
 
 def latents(seed: int, batch: int = 16) -> Tensor:
