@@ -8,7 +8,7 @@ import pytest
 
 ROOMS = [
     "lazy", "errors", "types", "media", "nn", "quantizers", "coding", "container", "entropy", "models", "evaluation",
-    "generation", "api", "training", "cli",
+    "generation", "transfer", "api", "training", "cli",
 ]  # fmt: skip
 PACKAGE = Path(__file__).parents[1] / "codec"
 FILES = sorted(PACKAGE.rglob("*.py"))

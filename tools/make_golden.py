@@ -1,18 +1,20 @@
-"""Make the tiny frozen model and the golden streams in tests/golden. Run only when the bitstream version changes.
+"""Make the tiny frozen models and the golden streams in tests/golden. Run only when the bitstream version changes.
 
 python tools/make_golden.py
 """
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from codec.media import read_image
-from codec.models import TokenCodec, save
+from codec.media import open_sound, read_image, write_sound
+from codec.models import SoundCodec, TokenCodec, save
 from codec.models.checkpoint import build, load
-from codec.nn import principal_basis
+from codec.nn import lapped_basis, principal_basis
 from codec.types import Media
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
@@ -31,6 +33,28 @@ CONFIG = {
 CARD = "# tiny\n\nA frozen model for tests: PCA and k-means on noise, not trained.\n"
 
 
+CODEBOOK = {
+    "_target_": "codec.quantizers.VectorQuantizer",
+    "codebook": {"_target_": "codec.quantizers.EMACodebook", "codebook_size": 16, "dim": 12, "kmeans_iterations": 5},
+}
+SOUND_CONFIG = {
+    "_target_": "codec.models.SoundCodec",
+    "latent_dim": 12,
+    "rate": 8000,
+    "block": 8,
+    "least_planes": 2,
+    "encoder": {"_target_": "codec.nn.LappedEncoder", "latent_dim": 12, "hop": 40, "width": 8, "depth": 1},
+    "quantizer": {
+        "_target_": "codec.quantizers.GainShape",
+        "gain_levels": 16,
+        "shape": {"_target_": "codec.quantizers.Residual", "stages": [CODEBOOK] * 3},
+    },
+    "decoder": {"_target_": "codec.nn.LappedDecoder", "latent_dim": 12, "hop": 40, "width": 8, "depth": 1},
+}
+SOUND_CARD = "# tiny-sound\n\nA frozen model for tests: components of the MDCT and k-means on tones, not trained.\n"
+SOUND_RATE = 8000
+
+
 def smooth_noise(count: int, height: int, width: int, seed: int) -> torch.Tensor:
     """Pictures of coloured clouds in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
@@ -41,8 +65,20 @@ def smooth_noise(count: int, height: int, width: int, seed: int) -> torch.Tensor
     return (clouds - clouds.amin()) / (clouds.amax() - clouds.amin())
 
 
-def main() -> None:
-    """Write the model, two pictures and their streams."""
+def tones(count: int, length: int, seed: int) -> torch.Tensor:
+    """Sounds `(count, 1, length)` of a few gliding tones that come and go, below full scale."""
+    generator = torch.Generator().manual_seed(seed)
+    time = torch.arange(length) / SOUND_RATE
+    sounds = torch.zeros(count, 1, length)
+    for _ in range(4):
+        low, glide, rhythm, phase = torch.rand(4, count, 1, 1, generator=generator)
+        swelling = (2 * math.pi * (4 * rhythm * time + phase)).sin().clamp_min(0)
+        sounds += 0.2 * swelling * (2 * math.pi * (100 + 900 * low + 200 * glide * time) * time).sin()
+    return sounds
+
+
+def make_pictures() -> None:
+    """A model, two pictures and their streams."""
     torch.manual_seed(0)
     model = build(CONFIG)
     assert isinstance(model, TokenCodec)
@@ -65,5 +101,30 @@ def main() -> None:
         (GOLDEN / f"{name}.lmc").write_bytes(frozen.compress(Media("image", samples)))
 
 
+def make_sound() -> None:
+    """A model, a sound of two channels and its streams: as a file, and as it came through a pipe."""
+    torch.manual_seed(0)
+    model = build(SOUND_CONFIG)
+    assert isinstance(model, SoundCodec)
+    sounds = tones(40, 1600, seed=1)
+    basis = lapped_basis([sounds], 12, 40)
+    model.encoder.start_from(basis)  # type: ignore[attr-defined]
+    model.decoder.start_from(basis)  # type: ignore[attr-defined]
+    with torch.no_grad():
+        model.quantizer.start(model.encoder(sounds).movedim(1, -1).reshape(-1, 12))
+        codes = model.eval().encode(sounds)
+    model.prior.fit([torch.bincount(plane.codes.flatten(), minlength=plane.alphabet) for plane in codes.planes])
+    save(GOLDEN / "tiny-sound", model, SOUND_CONFIG, SOUND_CARD)
+    frozen = load(GOLDEN / "tiny-sound")
+    assert isinstance(frozen, SoundCodec)
+    samples = (tones(2, 5000, seed=7)[:, 0] * 32767).round() / 32768
+    media = Media("audio", samples, {"tags": b'{"title": "tones"}'}, SOUND_RATE)
+    write_sound(media, GOLDEN / "tones.wav")
+    (GOLDEN / "tones.lmc").write_bytes(frozen.compress(media))
+    with (GOLDEN / "tones.wav").open("rb") as file, open_sound(file) as sound, (GOLDEN / "live.lmc").open("wb") as sink:
+        frozen.write(replace(sound, frames=None), sink, live=True)
+
+
 if __name__ == "__main__":
-    main()
+    make_pictures()
+    make_sound()

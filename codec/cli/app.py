@@ -13,6 +13,8 @@ from codec.errors import UsageError
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
+    from codec.media import SoundFormat
+
 NOT_A_PREFIX = "\0"  # stands in no argument, so a parser that looks for it takes every argument as it is
 
 
@@ -30,7 +32,9 @@ Verbs: TypeAlias = "_SubParsersAction[Parser]"
 def make_parser() -> Parser:
     """The parser of the whole command line; it sets `verb` and what the `run` of that verb's module takes."""
     parser = Parser(
-        prog="codec", description="Learned media codecs: pictures to small files and back.", allow_abbrev=False
+        prog="codec",
+        description="Learned media codecs: pictures and sound to small files and back.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
@@ -40,7 +44,7 @@ def make_parser() -> Parser:
 
 
 def _encode(verbs: Verbs) -> None:
-    verb = _verb(verbs, "encode", "Pictures to .lmc files.")
+    verb = _verb(verbs, "encode", "Pictures and sound to .lmc files.")
     _add_files(verb)
     verb.add_argument("--model", metavar="NAME", help="name, folder or hash; see `codec models`")
     verb.add_argument(
@@ -57,6 +61,21 @@ def _encode(verbs: Verbs) -> None:
     rate.add_argument("--target-bpp", type=_positive(float), metavar="B", help="the same in bits a pixel")
     rate.add_argument(
         "--target-psnr", type=_positive(float), metavar="DB", help="the smallest file of so many decibels"
+    )
+    rate.add_argument(
+        "--bitrate", type=_positive(float), metavar="KBPS", help="of sound: at most so many kbit of file a second"
+    )
+    verb.add_argument(
+        "--packet",
+        type=_positive(float),
+        metavar="MS",
+        help="of sound: milliseconds of a packet, which is the delay of a stream; 320 through a pipe, 1280 in a file",
+    )
+    verb.add_argument(
+        "--raw",
+        type=_raw,
+        metavar="RATE,CHANNELS",
+        help="the input is sound without a header: little-endian integers of 16 bits",
     )
     verb.add_argument(
         "--roi",
@@ -78,11 +97,17 @@ def _encode(verbs: Verbs) -> None:
 
 
 def _decode(verbs: Verbs) -> None:
-    verb = _verb(verbs, "decode", "The way back: .lmc files to pictures.")
+    verb = _verb(verbs, "decode", "The way back: .lmc files to pictures and sound.")
     _add_files(verb)
     verb.add_argument("--model", metavar="NAME", help="decode with this model, not the first that the file fits")
-    verb.add_argument("--format", help="png, jpeg, webp, …; png if OUT has no suffix")
-    verb.add_argument("--partial", action="store_true", help="give what is whole of a damaged file")
+    verb.add_argument("--format", help="png, jpeg, webp, … or wav, flac, opus, …; png or wav if OUT has no suffix")
+    verb.add_argument("--start", type=_seconds, metavar="S", help="of sound: from this second on")
+    verb.add_argument("--duration", type=_positive(float), metavar="S", help="of sound: so many seconds")
+    verb.add_argument(
+        "--partial",
+        action="store_true",
+        help="give what is whole of a damaged file; lost packets of sound are concealed",
+    )
     _add_common(verb)
 
 
@@ -96,7 +121,7 @@ def _truncate(verbs: Verbs) -> None:
     verb = _verb(
         verbs,
         "truncate",
-        "Cut the finest planes off a .lmc file: a smaller file and a coarser picture, without the model.",
+        "Cut the finest planes off a .lmc file: a smaller file, coarser media. Of a picture without the model.",
     )
     _add_file(verb)
     verb.add_argument("target", metavar="OUT", help="file, or - for stdout")
@@ -221,6 +246,22 @@ def _effort(text: str) -> int:
     if not text.isdecimal():
         raise ArgumentTypeError(f"expected 0 or more, got {text}")
     return int(text)
+
+
+def _raw(text: str) -> "SoundFormat":
+    from codec.media import SoundFormat
+
+    rate, _, channels = text.partition(",")
+    if not rate.isdecimal() or not channels.isdecimal():
+        raise ArgumentTypeError(f"expected samples a second and channels as in 16000,1, got {text}")
+    try:
+        return SoundFormat(int(rate), int(channels))
+    except ValueError as error:
+        raise ArgumentTypeError(f"of the sound {error}") from error
+
+
+def _seconds(text: str) -> float:
+    return 0.0 if text in ("0", "0.0") else _positive(float)(text)
 
 
 def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:

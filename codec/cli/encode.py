@@ -1,14 +1,16 @@
-"""`codec encode`: pictures to `.lmc`."""
+"""`codec encode`: pictures and sound to `.lmc`."""
 
 import json as jsonlib
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codec import api
-from codec.cli.jobs import Job, plan, read_pipe, run_all, write_pipe
+from codec.cli.jobs import Job, plan, run_all
+from codec.transfer import encode_to, load_model
 
 if TYPE_CHECKING:
+    from codec.media import SoundFormat
     from codec.models.base import PriorName
 
 
@@ -22,6 +24,9 @@ def run(
     target_size: int | None,
     target_bpp: float | None,
     target_psnr: float | None,
+    bitrate: float | None,
+    packet: float | None,
+    raw: "SoundFormat | None",
     roi: Path | None,
     effort: int,
     progressive: bool,
@@ -30,10 +35,14 @@ def run(
     json: bool,
 ) -> None:
     """Encode a file, a folder or stdin."""
-    from codec.media import IMAGE_SUFFIXES, read_image
+    from codec.media import read_image
+    from codec.media.files import whole_file
+    from codec.media.kinds import SUFFIXES
     from codec.models import Encoding
 
-    jobs = plan(source, target, takes=IMAGE_SUFFIXES, suffix=".lmc", force=force)
+    codec = None if model is None else load_model(model, device)
+    takes = frozenset().union(*SUFFIXES.values()) if codec is None else SUFFIXES[codec.kind]
+    jobs = plan(source, target, takes=takes, suffix=".lmc", force=force)
     encoding = Encoding(
         prior=prior,
         quality=quality,
@@ -43,21 +52,24 @@ def run(
         roi=None if roi is None else read_image(roi).samples.float().mean(0) / 255,
         effort=effort,
         progressive=progressive,
+        bitrate=None if bitrate is None else 1000 * bitrate,
+        packet_ms=packet,
     )
-    codec = api.load(model or api.DEFAULT_IMAGE_MODEL, device=device)
     rows = []
 
     def work(job: Job) -> None:
         begin = time.perf_counter()
-        source = job.source if job.source is not None else read_pipe()
-        data = api.encode(source, job.target, model=codec, encoding=encoding, force=force)
+        source = job.source if job.source is not None else sys.stdin.buffer
         if job.target is None:
-            write_pipe(data)
+            encode_to(source, sys.stdout.buffer, model=codec, encoding=encoding, raw=raw, device=device)
+            return
+        with whole_file(job.target) as file:
+            encode_to(source, file, model=codec, encoding=encoding, raw=raw, device=device)
         rows.append(
             {
                 "input": str(job.source or "-"),
-                "output": str(job.target or "-"),
-                "bytes": len(data),
+                "output": str(job.target),
+                "bytes": job.target.stat().st_size,
                 "seconds": round(time.perf_counter() - begin, 4),
             }
         )

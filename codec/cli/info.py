@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from codec import api
 from codec.cli.jobs import PIPE, read_pipe
-from codec.container import FileDescription
+from codec.container import AudioFields, FileDescription
 
 
 def run(source: str, *, json: bool) -> None:
@@ -49,4 +49,18 @@ def lines(description: FileDescription) -> list[tuple[str, str]]:
     ]
     if head.gain is not None:
         rows.insert(3, ("gain", f"{head.gain} of 1023"))
+    if isinstance(head.fields, AudioFields):
+        return rows + _sound_lines(description, head.fields)
     return rows + [("section", f"{s.name}, chunk {s.chunk}, {s.bytes} bytes") for s in description.sections]
+
+
+def _sound_lines(description: FileDescription, fields: AudioFields) -> list[tuple[str, str]]:
+    """Length and bit rate, and the packets together, of which a sound has thousands."""
+    samples = fields.samples or description.length or 0
+    packets = [section.bytes for section in description.sections if section.name == "codes"]
+    rows = [("packets", f"{len(packets)}, of {min(packets, default=0)} to {max(packets, default=0)} bytes")]
+    if samples:
+        seconds = samples / fields.rate_hz
+        rows.insert(0, ("length", f"{seconds:.3f} s, {8 * description.bytes / seconds / 1000:.2f} kbit/s"))
+    others = [section for section in description.sections if section.name != "codes"]
+    return rows + [("section", f"{s.name}, {s.bytes} bytes") for s in others]

@@ -27,24 +27,27 @@ class Job:
     in_tree: bool = False
 
 
-def plan(source: str, target: str | None, *, takes: frozenset[str], suffix: str, force: bool) -> list[Job]:
+def plan(
+    source: str, target: str | None, *, takes: frozenset[str], suffix: str | Callable[[Path], str], force: bool
+) -> list[Job]:
     """What to read and write; refuses before any work what would overwrite or collide.
 
     Args:
         source: file, folder or `-`.
         target: file, folder, `-` or None for beside the source.
         takes: suffixes that a folder walk picks up.
-        suffix: of the outputs in a folder, and where no target is given.
+        suffix: of the outputs in a folder, and where no target is given; one for all, or that of each input.
         force: existing outputs may be replaced.
     """
+    suffix_of = suffix if callable(suffix) else lambda _: suffix
     if source == PIPE:
         jobs = [Job(None, None if target in (None, PIPE) else Path(str(target)))]
     elif Path(source).is_dir():
-        jobs = _plan_folder(Path(source), target, takes, suffix)
+        jobs = _plan_folder(Path(source), target, takes, suffix_of)
     elif not Path(source).exists():
         raise MediaError(f"{source} does not exist")
     else:
-        jobs = [Job(Path(source), _plan_file(Path(source), target, suffix))]
+        jobs = [Job(Path(source), _plan_file(Path(source), target, suffix_of))]
     _refuse_overwriting(jobs, force)
     if jobs[0].target is None and sys.stdout.isatty():
         raise UsageError("refusing to write a binary file to the terminal; name an output or redirect")
@@ -101,16 +104,16 @@ def _run(job: Job, work: Callable[[Job], None]) -> None:
     work(job)
 
 
-def _plan_file(source: Path, target: str | None, suffix: str) -> Path | None:
+def _plan_file(source: Path, target: str | None, suffix: Callable[[Path], str]) -> Path | None:
     if target == PIPE:
         return None
-    if target is None:
-        return source.with_suffix(suffix)
-    path = Path(target)
-    return path / source.with_suffix(suffix).name if path.is_dir() else path
+    if target is not None and not Path(target).is_dir():
+        return Path(target)
+    beside = source.with_suffix(suffix(source))
+    return beside if target is None else Path(target) / beside.name
 
 
-def _plan_folder(source: Path, target: str | None, takes: frozenset[str], suffix: str) -> list[Job]:
+def _plan_folder(source: Path, target: str | None, takes: frozenset[str], suffix: Callable[[Path], str]) -> list[Job]:
     if target == PIPE:
         raise UsageError("a folder cannot be written to stdout; name an output folder")
     root = Path(target) if target is not None else source
@@ -119,7 +122,7 @@ def _plan_folder(source: Path, target: str | None, takes: frozenset[str], suffix
     files = sorted(file for file in source.rglob("*") if file.is_file() and file.suffix.lower() in takes)
     if not files:
         raise MediaError(f"{source} holds no file to work on (looked for {', '.join(sorted(takes))})")
-    return [Job(file, (root / file.relative_to(source)).with_suffix(suffix), in_tree=True) for file in files]
+    return [Job(file, (root / file.relative_to(source)).with_suffix(suffix(file)), in_tree=True) for file in files]
 
 
 def _refuse_overwriting(jobs: Sequence[Job], force: bool) -> None:

@@ -3,6 +3,7 @@
 from codec.container.describe import FileDescription, SectionInfo, describe, planes_of, truncate
 from codec.container.head import AudioFields, Head, ImageFields, VideoFields
 from codec.container.index import IndexEntry, find_index, parse_index
+from codec.container.packets import Packet, packet_section, parse_packet, parse_packet_frames
 from codec.container.reader import Reader
 from codec.container.sections import Section, SectionType, pack_planes, unpack_planes
 from codec.container.writer import Writer
@@ -13,6 +14,7 @@ __all__ = [
     "Head",
     "ImageFields",
     "IndexEntry",
+    "Packet",
     "Reader",
     "Section",
     "SectionInfo",
@@ -22,7 +24,10 @@ __all__ = [
     "describe",
     "find_index",
     "pack_planes",
+    "packet_section",
     "parse_index",
+    "parse_packet",
+    "parse_packet_frames",
     "planes_of",
     "truncate",
     "unpack_planes",

@@ -13,7 +13,7 @@ class ByteReader:
     """A file or pipe, read front to back.
 
     Args:
-        source: needs only `read`.
+        source: needs only `read`; to jump, it is a file whose first byte was the first of the source.
     """
 
     def __init__(self, source: BinaryIO) -> None:
@@ -30,6 +30,11 @@ class ByteReader:
     def rename(self, section: str) -> None:
         """The section's name is known by now."""
         self._section = section
+
+    def jump(self, offset: int) -> None:
+        """Go on elsewhere in a file."""
+        self._source.seek(offset)
+        self.position = offset
 
     def at_end(self) -> bool:
         """Whether nothing is left; takes a byte if there is one."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from codec.container.head import Head
+from codec.container.head import AudioFields, Head
 from codec.container.reader import Reader
 from codec.container.sections import Section, SectionType, pack_planes, unpack_planes
 from codec.container.writer import Writer
@@ -68,8 +68,10 @@ def planes_of(head: Head, section: Section) -> tuple[int, ...]:
 
 
 def truncate(source: BinaryIO, sink: BinaryIO, planes: int) -> None:
-    """Copy a file with only its first `planes` planes: a valid, smaller file, without an index."""
+    """Copy a picture's file with only its first `planes` planes: a valid, smaller file, without an index."""
     reader = Reader(source)
+    if isinstance(reader.head.fields, AudioFields):
+        raise ValueError("the planes of a packet of sound are one stream, which only its model can cut")
     count, droppable = len(reader.head.alphabets), reader.head.droppable_from
     if droppable is None or not droppable <= planes <= count:
         least = count if droppable is None else droppable

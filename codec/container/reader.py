@@ -31,7 +31,7 @@ class Reader:
         self._source = ByteReader(source)
         self._partial = partial
         self.head: Head = read_head(self._source)
-        self._chain = int.from_bytes(self._source.last_four, "little")
+        self._chain: int | None = int.from_bytes(self._source.last_four, "little")
         self._seen = 0
         self.complete = False
         self.damage: BitstreamError | None = None
@@ -41,6 +41,11 @@ class Reader:
     def bytes_read(self) -> int:
         """Bytes taken from the source so far."""
         return self._source.position
+
+    def jump(self, offset: int) -> None:
+        """Go on at a section's first byte, as the INDEX names it, in a file that can seek; END's chain is not compared then."""
+        self._source.jump(offset)
+        self._chain = None
 
     def __iter__(self) -> Iterator[Section]:
         try:
@@ -74,7 +79,7 @@ class Reader:
             raise BitstreamError(f"it claims {size} bytes, the limit is {MAX_PAYLOAD}", title)
         payload = source.take(size)
         fault = source.crc_fault() or self._refusal(type_, first_plane, title)
-        self._chain = crc32c(source.last_four, self._chain)
+        self._chain = None if self._chain is None else crc32c(source.last_four, self._chain)
         if fault is not None:
             self._report(fault)
         if fault is not None or type_ not in KNOWN:
@@ -96,8 +101,9 @@ class Reader:
         if size > 5:
             raise BitstreamError(f"it claims {size} bytes, at most 5 are due", "end")
         payload = source.take(size)
-        fault = source.crc_fault(crc32c(bytes([SectionType.END, size]) + payload, self._chain))
-        if fault is not None:
+        chained = None if self._chain is None else crc32c(bytes([SectionType.END, size]) + payload, self._chain)
+        fault = source.crc_fault(chained)
+        if fault is not None and self._chain is not None:
             raise fault
         self.length = _read_length(payload) if payload else None
         if (self.length is not None) != self.head.fields.is_open:

@@ -18,6 +18,7 @@ class SectionType(IntEnum):
     CODES = 2
     END = 4
     SOUND = 6
+    PACKET = 8
     INDEX = 1
     ICC = 3
     EXIF = 5

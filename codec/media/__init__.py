@@ -10,6 +10,7 @@ from codec.lazy import lazy_names
 if TYPE_CHECKING:
     from codec.media.audio import AUDIO_SUFFIXES, open_pipe, open_sound, read_sound, write_sound
     from codec.media.image import IMAGE_SUFFIXES, read_image, write_image
+    from codec.media.kinds import kind_of
     from codec.media.sound import SoundFormat, SoundReader
     from codec.media.sound_writing import sound_writer
 
@@ -18,6 +19,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "SoundFormat",
     "SoundReader",
+    "kind_of",
     "open_pipe",
     "open_sound",
     "read_image",
@@ -32,6 +34,7 @@ _HOMES = {
     "IMAGE_SUFFIXES": "codec.media.image",
     "SoundFormat": "codec.media.sound",
     "SoundReader": "codec.media.sound",
+    "kind_of": "codec.media.kinds",
     "open_pipe": "codec.media.audio",
     "open_sound": "codec.media.audio",
     "read_image": "codec.media.image",

@@ -16,7 +16,7 @@ import numpy as np
 from codec.errors import MediaError, UsageError
 from codec.media.files import whole_file
 from codec.media.plain import check_wav, plain_reader, wav_reader
-from codec.media.sound import SoundFormat, SoundReader, pack_format, unpack_format
+from codec.media.sound import BLOCK, SoundFormat, SoundReader
 from codec.media.sound_writing import sound_writer
 from codec.media.sources import Source, empty, name_of, open_stream, system_errors
 from codec.media.wav import MAGICS, START_BYTES, read_fully, read_wav_head
@@ -30,8 +30,6 @@ AUDIO_SUFFIXES = frozenset(
     {".wav", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".au", ".caf"}
 )
 """Lower-case suffixes of the files that a folder walk takes as sound."""
-
-BLOCK = 1 << 16  # samples at once where a whole sound is wanted
 
 
 @contextmanager
@@ -74,14 +72,8 @@ def open_pipe(stream: BinaryIO, raw: SoundFormat | None = None, *, name: str | N
 
 def read_sound(source: Source, *, name: str | None = None) -> "Media":
     """A whole sound: float32 `(C, N)`, full scale 1; the metadata has its `encoding` and its `tags` (JSON)."""
-    import torch
-
-    from codec.types import Media
-
     with open_sound(source, name=name) as reader:
-        channels_first = np.concatenate([block.T for block in reader.blocks(BLOCK)], 1)
-        format = reader.format
-    return Media("audio", torch.from_numpy(channels_first), pack_format(format), format.rate)
+        return reader.read()
 
 
 def write_sound(media: "Media", target: Path | BinaryIO, suffix: str | None = None) -> None:
@@ -133,12 +125,10 @@ def read_mono(source: Source, name: str, rate_hz: int) -> "Tensor":
 
 
 def _write(media: "Media", file: BinaryIO, suffix: str, name: str | None) -> None:
-    channels, frames = media.samples.shape
-    format = unpack_format(media.rate, channels, media.metadata)
-    samples = media.samples.detach().cpu().numpy()
-    with sound_writer(file, format, suffix, frames=frames, name=name) as writer:
-        for start in range(0, frames, BLOCK):
-            writer.write(np.ascontiguousarray(samples[:, start : start + BLOCK].T))
+    sound = SoundReader.of(media)
+    with sound_writer(file, sound.format, suffix, frames=sound.frames, name=name) as writer:
+        for block in sound.pieces(BLOCK):
+            writer.write(block)
 
 
 @contextmanager

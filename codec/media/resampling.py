@@ -28,36 +28,39 @@ class Resampler:
     Args:
         source: rate of the input.
         target: rate of the output.
+
+    Attributes:
+        reach: inputs to either side that an output depends on.
     """
 
     def __init__(self, source: int, target: int) -> None:
         divisor = gcd(source, target)
         self.up, self.down = target // divisor, source // divisor  # `up` outputs for `down` inputs
         self._band = ROLLOFF * min(1.0, self.up / self.down)  # share of half the source's rate that is kept
-        self._reach = int(np.ceil(CROSSINGS / self._band))  # inputs to either side
+        self.reach = int(np.ceil(CROSSINGS / self._band))
 
     def length(self, frames: int) -> int:
         """Outputs for so many inputs: those whose time lies within them."""
         return -(-frames * self.up // self.down)
 
-    def blocks(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
-        """The whole sound at the new rate, in blocks of any length."""
+    def blocks(self, blocks: Iterable[Samples], begin: int = 0) -> Iterator[Samples]:
+        """The sound at the new rate, in blocks of any length: from the output `length(begin)` on, if `begin` inputs lie before it."""
         if self.up == self.down:
             yield from blocks
             return
         kept: Samples | None = None  # inputs from `first` on; before the sound lies silence
-        first, seen, done = -self._reach, 0, 0
+        first, seen, done = begin - self.reach, begin, self.length(begin)
         for block in blocks:
             seen += len(block)
-            kept = np.concatenate([_silence(self._reach, block) if kept is None else kept, block])
-            if len(kept) < 2 * self._reach + BLOCK:
+            kept = np.concatenate([_silence(self.reach, block) if kept is None else kept, block])
+            if len(kept) < 2 * self.reach + BLOCK:
                 continue
-            ready = max(done, self.length(seen - self._reach - 1))
+            ready = max(done, self.length(seen - self.reach - 1))
             yield self._turned(kept, first, done, ready)
-            done, needed = ready, ready * self.down // self.up - self._reach
+            done, needed = ready, ready * self.down // self.up - self.reach
             kept, first = kept[needed - first :], needed
         if kept is not None:
-            padded = np.concatenate([kept, _silence(self._reach + 2, kept)])
+            padded = np.concatenate([kept, _silence(self.reach + 2, kept)])
             yield self._turned(padded, first, done, self.length(seen))
 
     def _turned(self, inputs: Samples, first: int, begin: int, end: int) -> Samples:
@@ -65,16 +68,16 @@ class Resampler:
         outputs = np.empty((inputs.shape[1], end - begin), np.float32)
         channels = np.ascontiguousarray(inputs.T, np.float64)
         ratio = (self.up, self.down)
-        _interpolate(channels, first, begin, ratio, self._band, self._reach, _table(), self._weights, outputs)
+        _interpolate(channels, first, begin, ratio, self._band, self.reach, _table(), self._weights, outputs)
         return np.ascontiguousarray(outputs.T)
 
     @cached_property
     def _weights(self) -> NDArray[np.float64]:
         """Weights of the inputs `(up, 2 reach + 2)` for each place between two of them; none where there are too many places."""
-        width = 2 * self._reach + 2
+        width = 2 * self.reach + 2
         rows = np.empty((self.up if self.up * width <= MOST_WEIGHTS else 0, width))
         for i, row in enumerate(rows):
-            _weigh(i / self.up, self._band, self._reach, _table(), row)
+            _weigh(i / self.up, self._band, self.reach, _table(), row)
         return rows
 
 

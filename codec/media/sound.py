@@ -6,12 +6,15 @@ Samples are `(n, C)`, channels in the order of WAVE files: left, right, centre, 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codec.errors import MediaError
+
+if TYPE_CHECKING:  # whoever reads block by block needs no torch
+    from codec.types import Media
 
 Samples = NDArray[np.float32]
 Encoding = Literal["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT"]
@@ -19,6 +22,8 @@ ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 MIN_RATE, MAX_RATE, MAX_CHANNELS = 1_000, 1_536_000, 256  # of converters: the fastest there are make 768 kHz
 TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright", "license")
 """Names of the tags that are kept."""
+
+BLOCK = 1 << 16  # samples at once where a whole sound is wanted
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,27 @@ class SoundReader:
     frames: int | None
     name: str
     pieces: Callable[[int], Iterable[Samples]] = field(repr=False)
+
+    @classmethod
+    def of(cls, media: "Media") -> "SoundReader":
+        """A whole sound that is there already."""
+        samples = media.samples.detach().cpu().numpy()
+        format = unpack_format(media.rate, len(samples), media.metadata)
+
+        def pieces(size: int) -> Iterator[Samples]:
+            for start in range(0, samples.shape[1], size):
+                yield np.ascontiguousarray(samples[:, start : start + size].T)
+
+        return cls(format, samples.shape[1], "the sound", pieces)
+
+    def read(self) -> "Media":
+        """All of it at once."""
+        import torch
+
+        from codec.types import Media
+
+        channels_first = np.concatenate([block.T for block in self.blocks(BLOCK)], 1)
+        return Media("audio", torch.from_numpy(channels_first), pack_format(self.format), self.format.rate)
 
     def blocks(self, size: int) -> Iterator[Samples]:
         """All samples in blocks of `size`, the last one shorter.

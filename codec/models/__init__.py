@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from codec.models.base import Codec, Encoding
     from codec.models.checkpoint import CheckpointInfo, find, list_checkpoints, load, load_as, save
     from codec.models.latent import LatentCodec
+    from codec.models.sound import SoundCodec
     from codec.models.token import TokenCodec
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Codec",
     "Encoding",
     "LatentCodec",
+    "SoundCodec",
     "TokenCodec",
     "find",
     "list_checkpoints",
@@ -31,6 +33,7 @@ _HOMES = {
     "Codec": "codec.models.base",
     "Encoding": "codec.models.base",
     "LatentCodec": "codec.models.latent",
+    "SoundCodec": "codec.models.sound",
     "TokenCodec": "codec.models.token",
     "find": "codec.models.checkpoint",
     "list_checkpoints": "codec.models.checkpoint",

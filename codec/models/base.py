@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal, Protocol
 from torch import Tensor
 
 from codec.errors import UsageError
-from codec.types import Codes, Media
+from codec.types import Codes, Media, MediaKind
 
 PriorName = Literal["static", "learned"]
 DEFAULT_QUALITY = 50
@@ -26,6 +26,8 @@ class Encoding:
         roi: region of interest, float `(H, W)` in [0, 1] in pixels: 1 where quality matters most.
         effort: steps of refinement of the latent for this picture; 0 is fast.
         progressive: coarse planes first, so that the front of the file is a coarse picture.
+        bitrate: bits a second of file, at most, for sound; as many planes as fit.
+        packet_ms: milliseconds of a packet of sound; shorter ones cost more and wait less.
     """
 
     prior: PriorName | None = None
@@ -36,6 +38,8 @@ class Encoding:
     roi: Tensor | None = None
     effort: int = 0
     progressive: bool = False
+    bitrate: float | None = None
+    packet_ms: float | None = None
 
     def __post_init__(self) -> None:
         targets = {"quality": self.quality, "target size": self.target_bytes, "target bpp": self.target_bpp}
@@ -46,10 +50,23 @@ class Encoding:
             raise UsageError(f"quality must lie in 1..100, got {self.quality}")
         if any(target is not None and target <= 0 for target in (self.target_bytes, self.target_bpp, self.target_psnr)):
             raise UsageError(f"the {given[0]} must be greater than 0")
+        for name, value in (("bitrate", self.bitrate), ("packet", self.packet_ms)):
+            if value is not None and not value > 0:
+                raise UsageError(f"the {name} must be greater than 0")
         if self.effort < 0:
             raise UsageError(f"effort must be at least 0, got {self.effort}")
 
-    def check_fixed_rate(self) -> None:
+    def check_picture(self) -> None:
+        """Refuse what only a model of sound can do."""
+        for name, value in (("a bitrate", self.bitrate), ("a packet length", self.packet_ms)):
+            if value is not None:
+                raise UsageError(f"this is a model of pictures; {name} is for sound")
+
+    def check_sound(self) -> None:
+        """Refuse what only a model of pictures can do."""
+        self.check_fixed_rate("this is a model of sound, whose rate is its bitrate")
+
+    def check_fixed_rate(self, models: str = "this model has one fixed rate") -> None:
         """Refuse what only a model of continuous rate can do."""
         asked = {
             "quality": self.quality is not None,
@@ -60,7 +77,7 @@ class Encoding:
         }
         for name, given in asked.items():
             if given:
-                raise UsageError(f"this model has one fixed rate; {name} is for models with continuous quality")
+                raise UsageError(f"{models}; {name} is for models with continuous quality")
 
 
 PLAIN = Encoding()
@@ -68,6 +85,10 @@ PLAIN = Encoding()
 
 class Codec(Protocol):
     """A model that turns media into codes and into files, and back."""
+
+    @property
+    def kind(self) -> MediaKind:
+        """`image`, `audio` or `video`."""
 
     def encode(self, x: Tensor) -> Codes:
         """Samples `(B, C, *space)` to codes."""

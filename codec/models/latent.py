@@ -25,7 +25,7 @@ from codec.models.rate import choose_gain, gain_of
 from codec.models.refine import refine
 from codec.models.roi import region_of
 from codec.models.tiling import Tile, tiles
-from codec.types import Codes, Media, Plane
+from codec.types import Codes, Media, MediaKind, Plane
 
 FULL_SCALE = {torch.uint8: 255, torch.uint16: 65535}
 T = TypeVar("T")
@@ -67,6 +67,8 @@ class LatentCodec(nn.Module):
         coarsest: lambda of quality 1: bits a pixel that a squared error of 1, in 8-bit samples, is worth.
         finest: lambda of quality 100; between the ends it is interpolated in its logarithm.
     """
+
+    kind: MediaKind = "image"
 
     def __init__(
         self,
@@ -132,6 +134,7 @@ class LatentCodec(nn.Module):
 
     def compress(self, media: Media, encoding: Encoding = PLAIN) -> bytes:
         """A picture to the bytes of a `.lmc` file."""
+        encoding.check_picture()
         if encoding.prior not in (None, "learned"):
             raise UsageError(f"this model has no {encoding.prior} prior, only its own")
         if not self.prior.is_continuous:

@@ -19,7 +19,7 @@ from codec.models.picture import PictureReader, assemble, image_fields, write_pi
 from codec.models.tiling import Tile, block_around, cut_block, filled, tiles
 from codec.models.tokenizer import Tokenizer
 from codec.quantizers import Quantizer
-from codec.types import Codes, Media, Plane
+from codec.types import Codes, Media, MediaKind, Plane
 
 FULL_SCALE = {torch.uint8: 255, torch.uint16: 65535}
 DECODED_PIXELS = 768  # side of what is decoded at once: larger tiles have less halo, but leave the caches
@@ -48,6 +48,8 @@ class TokenCodec(Tokenizer[Backbone]):
         tile: side of the canonical tile in positions.
         chunk: side in positions of the square that one section of the file holds; contexts end there.
     """
+
+    kind: MediaKind = "image"
 
     def __init__(
         self,
@@ -123,6 +125,7 @@ class TokenCodec(Tokenizer[Backbone]):
 
     def compress_to(self, media: Media, sink: BinaryIO, encoding: Encoding = PLAIN) -> None:
         """As `compress`, written front to back into an open file or pipe."""
+        encoding.check_picture()
         encoding.check_fixed_rate()
         name = self.choose_prior(encoding)
         codes = self.encode(media.samples.expand(3, -1, -1)[None])

@@ -12,6 +12,7 @@ from codec.quantizers.processes import from_first_process, gather_rows
 
 ROWS = 1 << 16  # vectors from which the range of lengths is taken
 SMALLEST = 1e-12  # a shorter vector has no direction
+SPAN = 1e-4  # of the largest length: what is below counts as silence, which has no say in where the levels lie
 
 
 class GainShape(nn.Module):
@@ -55,8 +56,8 @@ class GainShape(nn.Module):
         """Spread the levels over all but the outer hundredths of the lengths of `(N, D)` vectors; the same on every process."""
         length, direction = self._split(z.float())
         lengths = gather_rows(length)[:ROWS, 0]
-        ends = torch.quantile(lengths, lengths.new_tensor([0.01, 0.99])).clamp_min(SMALLEST)
-        self._spread(from_first_process(ends))
+        low, high = torch.quantile(lengths, lengths.new_tensor([0.01, 0.99])).clamp_min(SMALLEST)
+        self._spread(from_first_process(torch.stack([torch.maximum(low, SPAN * high), high])))
         self.shape.start(direction)
 
     def forward(self, z: Tensor) -> Quantized:

@@ -15,6 +15,7 @@ from codec.container import (
     AudioFields,
     Head,
     ImageFields,
+    Packet,
     Reader,
     Section,
     SectionType,
@@ -22,6 +23,9 @@ from codec.container import (
     Writer,
     describe,
     pack_planes,
+    packet_section,
+    parse_packet,
+    parse_packet_frames,
     planes_of,
     truncate,
     unpack_planes,
@@ -241,7 +245,7 @@ def test_planes_in_a_payload() -> None:
 
 @pytest.mark.parametrize("chunk_major", [False, True])
 def test_truncate_makes_a_valid_smaller_file(chunk_major: bool) -> None:
-    head = Head(AudioFields(16000, 1), HASH, (8, 8, 8), droppable_from=1, chunk_major=chunk_major)
+    head = Head(VideoFields(8, 8, 0, 1, 25), HASH, (8, 8, 8), droppable_from=1, chunk_major=chunk_major)
     if chunk_major:
         sections = [Section(SectionType.CODES, c, payload=pack_planes([b"a", b"bb", b"ccc"])) for c in range(3)]
     else:
@@ -275,3 +279,39 @@ def test_random_damage_never_raises_anything_else() -> None:
             describe(io.BytesIO(damaged[: draw.randint(0, len(damaged))]))
         except BitstreamError:
             continue
+
+
+def test_a_packet_of_sound_is_not_cut_without_its_model() -> None:
+    data = write(Head(AudioFields(16000, 1, 9), HASH, (8, 8), droppable_from=1, chunk_major=True), [])
+    with pytest.raises(ValueError, match="one stream"):
+        truncate(io.BytesIO(data), io.BytesIO(), 1)
+
+
+@pytest.mark.parametrize(
+    "packet", [Packet(1, b""), Packet(8, b"abc"), Packet(64, b"x" * 300), Packet(3, b"abc", 1), Packet(3, b"", 199)]
+)
+def test_packets_come_back(packet: Packet) -> None:
+    section = Section(SectionType.CODES, 5, payload=packet.to_payload())
+    assert parse_packet(section, 64, 200) == packet
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "ends early"),
+        (b"\x00", "1 to 4 planes"),
+        (b"\x05", "1 to 4 planes"),
+        (b"\x81\x00", "1 to 15 frames"),
+        (b"\x81\x10", "1 to 15 frames"),
+    ],
+)
+def test_damaged_packets_are_told(payload: bytes, reason: str) -> None:
+    with pytest.raises(BitstreamError, match=reason):
+        parse_packet(Section(SectionType.CODES, 5, payload=payload), 4, 16)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00", b"\x10\x10", b"\x81\x80\x04"])
+def test_damaged_packet_lengths_are_told(payload: bytes) -> None:
+    assert parse_packet_frames(packet_section(16).payload) == 16
+    with pytest.raises(BitstreamError):
+        parse_packet_frames(payload)

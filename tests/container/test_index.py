@@ -5,11 +5,11 @@ import io
 import pytest
 
 from codec.container import (
-    AudioFields,
     Head,
     Reader,
     Section,
     SectionType,
+    VideoFields,
     Writer,
     describe,
     find_index,
@@ -22,7 +22,7 @@ from codec.errors import BitstreamError
 
 def indexed(samples: int, chunks: int, *, index: bool = True) -> bytes:
     sink = io.BytesIO()
-    writer = Writer(sink, Head(AudioFields(16000, 1, samples), bytes(8), (8, 8), droppable_from=1))
+    writer = Writer(sink, Head(VideoFields(8, 8, samples, 1, 25), bytes(8), (8, 8), droppable_from=1))
     for plane in range(2):
         for chunk in range(chunks):
             writer.write(Section(SectionType.CODES, chunk, plane, bytes([plane, chunk]) * (chunk + 1)))
