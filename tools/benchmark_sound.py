@@ -1,15 +1,17 @@
 """Measure codecs of sound: kbit/s of file, PESQ and STOI of speech, mel distance and SI-SDR, by kind of sound.
 
-    python tools/benchmark_sound.py --data MEDIA [--baselines opus,opus_voip,mp3] [--kinds speech,music,sound] [--json FILE]
+    python tools/benchmark_sound.py --data MEDIA [--models NAME,…] [--bitrates 1.5,3,6,…] [--baselines opus,opus_voip,mp3]
+        [--kinds speech,music,sound] [--json FILE]
 
 MEDIA holds `audio-val.tar`. Its clips are mixed to one channel and brought to the rate at which models code their kind: 16 kHz for
-speech, 24 kHz for music and sounds. Each is coded to a whole file, whose bytes count, and decoded from it.
+speech, 24 kHz for music and sounds. Each is coded to a whole file, whose bytes count, and decoded from it; models at each of the
+bit rates, which their files keep to, or without any at their best.
 """
 
 import argparse
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,11 +24,13 @@ from codec.evaluation import (
     SoundBaseline,
     SoundResult,
     SoundSummary,
+    code_with_sound_model,
     measure_sound,
     summarise_sounds,
 )
 from codec.media.audio import read_mono
 from codec.media.files import whole_file
+from codec.models import SoundCodec, load_as
 from codec.types import Media
 
 RATES_HZ = {"speech": 16_000, "music": 24_000, "sound": 24_000}
@@ -53,17 +57,40 @@ def read_clips(archive: Path, kinds: Sequence[str]) -> Iterator[Clip]:
                 yield Clip(member.name, kind, Media("audio", samples[None], rate=RATES_HZ[kind]))
 
 
-def coders_for(kind: str, baselines: Sequence[SoundBaseline]) -> list[Coder]:
-    """What codes a sound of a kind: each classical codec at each bit rate of its curve."""
-    return [partial(codec.code, kbps=kbps) for codec in baselines if kind in codec.kinds for kbps in codec.curve]
+@dataclass(frozen=True)
+class Coders:
+    """What codes the sounds.
+
+    Attributes:
+        baselines: classical codecs, each at each bit rate of its curve.
+        models: by name.
+        bitrates: of models, in kbit/s; none for all that they can.
+    """
+
+    baselines: Sequence[SoundBaseline]
+    models: Mapping[str, SoundCodec]
+    bitrates: Sequence[float]
+
+    def of(self, kind: str) -> list[Coder]:
+        """Those for sounds of a kind."""
+        classical = [
+            partial(codec.code, kbps=kbps) for codec in self.baselines if kind in codec.kinds for kbps in codec.curve
+        ]
+        rates: Sequence[float | None] = self.bitrates or (None,)
+        learned = [
+            partial(code_with_sound_model, name, codec, kbps=kbps)
+            for name, codec in self.models.items()
+            for kbps in rates
+        ]
+        return [*learned, *classical]
 
 
-def measure_all(clips: Iterator[Clip], baselines: Sequence[SoundBaseline]) -> list[SoundResult]:
+def measure_all(clips: Iterator[Clip], coders: Coders) -> list[SoundResult]:
     """A row for each clip and coder."""
     return [
         measure_sound(clip.name, clip.kind, clip.media, coder(clip.media))
         for clip in clips
-        for coder in coders_for(clip.kind, baselines)
+        for coder in coders.of(clip.kind)
     ]
 
 
@@ -91,6 +118,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What the first lines of this file say."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--models", default="", help="names or folders")
+    parser.add_argument("--bitrates", default="", help="of models, in kbit/s")
     parser.add_argument("--baselines", default=",".join(SOUND_BASELINES), help="%(default)s")
     parser.add_argument("--kinds", default=",".join(RATES_HZ), help="%(default)s")
     parser.add_argument("--json", type=Path)
@@ -101,11 +130,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     asked = parse_arguments(arguments)
     kinds = choose(asked.kinds, list(RATES_HZ), "kind")
-    baselines = [SOUND_BASELINES[name] for name in choose(asked.baselines, list(SOUND_BASELINES), "baseline")]
+    named = choose(asked.baselines, list(SOUND_BASELINES), "baseline") if asked.baselines else []
+    models = {Path(name).name: load_as(SoundCodec, name) for name in split_names(asked.models)}
+    bitrates = [float(text) for text in split_names(asked.bitrates)]
+    coders = Coders([SOUND_BASELINES[name] for name in named], models, bitrates)
     archive = asked.data / "audio-val.tar"
     if not archive.is_file():
         raise UsageError(f"{archive} is missing: --data names the folder that holds audio-val.tar")
-    rows = measure_all(read_clips(archive, kinds), baselines)
+    rows = measure_all(read_clips(archive, kinds), coders)
     means = sorted(summarise_sounds(rows), key=lambda row: kinds.index(row.kind))
     print(format_table(means))
     if asked.json:

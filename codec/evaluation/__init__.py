@@ -35,7 +35,13 @@ from codec.evaluation.rate_curve import RateCurve, RatePoint, read_published
 from codec.evaluation.report import side_by_side
 from codec.evaluation.si_sdr import si_sdr
 from codec.evaluation.sound_baselines import SOUND_BASELINES, CodedSound, SoundBaseline
-from codec.evaluation.sound_table import SoundResult, SoundSummary, measure_sound, summarise_sounds
+from codec.evaluation.sound_table import (
+    SoundResult,
+    SoundSummary,
+    code_with_sound_model,
+    measure_sound,
+    summarise_sounds,
+)
 from codec.evaluation.speech_quality import pesq, stoi
 from codec.evaluation.table import CodecSummary, ImageResult, measure, summarise
 
@@ -72,6 +78,7 @@ __all__ = [
     "check_plot",
     "choose_measures",
     "code_with_model",
+    "code_with_sound_model",
     "compare_curves",
     "compare_point",
     "is_continuous",

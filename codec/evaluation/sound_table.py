@@ -1,5 +1,6 @@
 """Rows of rate and quality of coded sounds, and their means."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -7,10 +8,12 @@ from statistics import fmean
 
 import torch
 
+from codec.evaluation.measuring import FileCodec
 from codec.evaluation.mel_distance import MelDistance
 from codec.evaluation.si_sdr import si_sdr
 from codec.evaluation.sound_baselines import CodedSound
 from codec.evaluation.speech_quality import pesq, stoi
+from codec.models.base import Encoding
 from codec.types import Media
 
 
@@ -57,6 +60,16 @@ class SoundSummary:
     si_sdr_db: float
     encode_seconds: float
     decode_seconds: float
+
+
+def code_with_sound_model(name: str, codec: FileCodec, media: Media, kbps: float | None = None) -> CodedSound:
+    """Encode to the bytes of a file of at most so many kbit/s, and decode from them, with the wall time of each."""
+    started = time.perf_counter()
+    data = codec.compress(media, Encoding(bitrate=None if kbps is None else 1000 * kbps))
+    encoded = time.perf_counter()
+    decoded = codec.decompress(data).samples
+    label = name if kbps is None else f"{name} {kbps:g}"
+    return CodedSound(label, data, decoded, encoded - started, time.perf_counter() - encoded)
 
 
 @torch.inference_mode()

@@ -93,6 +93,18 @@ def test_principal_components_keep_most_for_their_number() -> None:
     assert deviations.tolist() == sorted(deviations.tolist(), reverse=True)
 
 
+@torch.no_grad()
+def test_a_louder_sound_comes_out_louder_and_no_different() -> None:
+    """Of what is learned too; behind the first frames, before which lies silence of one level."""
+    x = voices(frames=20)
+    for part, given in zip(lapped_pair(lapped_basis([x], 8, HOP)), (x, torch.randn(4, 8, 20)), strict=True):
+        for parameter in part.leave.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        quiet, loud = (part(factor * given) for factor in (1, 30))
+        whole = slice(quiet.shape[-1] // 2, None)
+        torch.testing.assert_close(30 * quiet[..., whole], loud[..., whole], rtol=0.01, atol=0.01 * float(loud.std()))
+
+
 def test_a_few_steps_lower_the_loss() -> None:
     """The linear maps rest, so that it is the networks that learn."""
     x = voices()

@@ -14,6 +14,8 @@ from codec.media import write_sound
 from codec.types import Media
 from tests.evaluation.test_speech_quality import speech
 
+TINY = Path(__file__).parents[1] / "golden" / "tiny-sound"
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -66,6 +68,14 @@ def test_table_and_json(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert len(found["sounds"]) == 15
     assert found["means"][-1]["pesq"] is None
     assert found["sounds"][0]["bytes"] > 0
+
+
+def test_models_at_bit_rates(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--data", str(data), "--models", str(TINY), "--bitrates", "6,8", "--baselines", "", "--kinds", "speech"])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [line[1:4] for line in lines] == [["tiny-sound", "6", "2"], ["tiny-sound", "8", "2"]]
+    assert float(lines[0][4]) <= 6
+    assert float(lines[1][4]) <= 8
 
 
 def test_what_it_refuses(data: Path, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 The counterpart of `codec.nn.patch` for sound (Malvar 1990 for the transform): step 0 is a sensible classical codec and everything
 learned is improvement. All work is at the rate of frames. Before training, with as many channels as samples a hop and the MDCT as
-basis, the decoder gives back what the encoder was given.
+basis, the decoder gives back what the encoder was given. What is learned sees each frame at unit level, and is brought back to the
+frame's level: so a sound twice as loud comes out twice as loud.
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from codec.nn.sound.basis import LappedBasis
 from codec.nn.sound.causal import frames_back
@@ -14,6 +16,7 @@ from codec.nn.sound.frame_blocks import frame_blocks
 from codec.nn.sound.overlap import lapped_frames, overlap_add, sine_window
 
 GAIN = 8  # of the weights over those of a basis, whose entries are small beside a learning rate
+SILENCE = 1e-3  # level of a frame, usual ones having 1, below which loudness no longer counts
 
 
 class LappedEncoder(nn.Module):
@@ -36,13 +39,13 @@ class LappedEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.linear = nn.Linear(2 * hop, latent_dim, bias=False)
-        self.enter = nn.Linear(2 * hop, width)
+        self.enter = nn.Linear(2 * hop + 1, width)
         self.blocks = nn.Sequential(*frame_blocks(width, depth, kernel=kernel, expansion=expansion))
         self.leave = nn.Conv1d(width, latent_dim, 1)
         _start_at_zero(self.leave)
         self.register_buffer("window", sine_window(hop), persistent=False)
         self.register_buffer("level", torch.ones(()))
-        self.hop, self.past, self.future = hop, frames_back(self.blocks) + 1, 0
+        self.hop, self.past, self.future = hop, frames_back(self.blocks) + 2, 0
 
     @torch.no_grad()
     def start_from(self, basis: LappedBasis) -> None:
@@ -54,9 +57,10 @@ class LappedEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Shapes as in the class text."""
         frames = lapped_frames(x.to(self.window.dtype), self.hop) * self.window / self.level
-        learned = self.leave(self.blocks(self.enter(frames).transpose(1, 2)))
+        units, level = unit_level(frames)
+        learned = self.leave(self.blocks(self.enter(units).transpose(1, 2)))
         with torch.autocast(x.device.type, enabled=False):  # a strong channel spans hundreds of steps
-            return (self.linear(frames) / GAIN).transpose(1, 2) + learned.to(frames.dtype)
+            return (self.linear(frames) / GAIN).transpose(1, 2) + level.transpose(1, 2) * learned.to(frames.dtype)
 
 
 class LappedDecoder(nn.Module):
@@ -81,13 +85,13 @@ class LappedDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.linear = nn.Linear(latent_dim, 2 * hop, bias=False)
-        self.enter = nn.Conv1d(latent_dim, width, 1)
+        self.enter = nn.Linear(latent_dim + 1, width)
         self.blocks = nn.Sequential(*frame_blocks(width, depth, kernel=kernel, expansion=expansion))
         self.leave = nn.Linear(width, 2 * hop)
         _start_at_zero(self.leave)
         self.register_buffer("window", sine_window(hop), persistent=False)
         self.register_buffer("level", torch.ones(()))
-        self.hop, self.past, self.future = hop, frames_back(self.blocks), 1
+        self.hop, self.past, self.future = hop, frames_back(self.blocks) + 1, 1
 
     @torch.no_grad()
     def start_from(self, basis: LappedBasis) -> None:
@@ -98,10 +102,22 @@ class LappedDecoder(nn.Module):
 
     def forward(self, q: Tensor) -> Tensor:
         """Shapes as in the class text."""
-        learned = self.leave(self.blocks(self.enter(q)).transpose(1, 2))
+        rows = q.transpose(1, 2).to(self.window.dtype)
+        units, level = unit_level(rows)
+        learned = self.leave(self.blocks(self.enter(units).transpose(1, 2)).transpose(1, 2))
         with torch.autocast(q.device.type, enabled=False):
-            frames = self.linear(q.transpose(1, 2).to(self.window.dtype)) / GAIN + learned.to(self.window.dtype)
+            frames = self.linear(rows) / GAIN + level * learned.to(rows.dtype)
             return overlap_add(frames * self.level * self.window)
+
+
+def unit_level(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames `(B, T, C)` at unit level, each with its rise over the one before in nepers, `(B, T, C + 1)`; and levels `(B, T, 1)`.
+
+    A level is the root mean square, together with `SILENCE`, which is that of all frames before the first.
+    """
+    level = (frames.square().mean(-1, keepdim=True) + SILENCE**2).sqrt()
+    rise = (level / F.pad(level, (0, 0, 1, 0), value=SILENCE)[:, :-1]).log()
+    return torch.cat([frames / level, rise], -1), level
 
 
 def _start_at_zero(layer: nn.Module) -> None:
