@@ -1,6 +1,7 @@
 """Train a model: `python train.py experiment=image_fsq data.root=PICTURES` (also `codec train …`).
 
-A learned prior for a trained tokenizer: `python train.py --config-name train_prior tokenizer=NAME data.root=PICTURES`.
+A tokenizer of sound: `python train.py --config-name train_sound experiment=audio_speech_16k data.root=MEDIA`.
+A learned prior for a trained tokenizer: `--config-name train_prior tokenizer=NAME data.root=PICTURES`, of sound `train_sound_prior`.
 """
 
 from pathlib import Path
@@ -13,12 +14,17 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from codec.models.checkpoint import build
-from codec.training import ExportCheckpoint, ExportLatent, ExportPrior, TokenData
+from codec.training import ExportCheckpoint, ExportLatent, ExportPrior
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(config: DictConfig) -> None:
     """Compose, instantiate, fit."""
+    fit(config)
+
+
+def fit(config: DictConfig) -> None:
+    """Train what a composed config says, and write its checkpoint."""
     lightning.seed_everything(config.seed, workers=True)
     torch.set_float32_matmul_precision("high")
     module, data, export = _parts(config)
@@ -49,7 +55,7 @@ def _tokenizer(config: DictConfig) -> Parts:
 
 def _prior(config: DictConfig) -> Parts:
     prior = _plain(config.prior)
-    data = TokenData(instantiate(config.data), seed=config.seed, **_plain(config.tokens))
+    data = instantiate(config.tokens, instantiate(config.data))
     export = ExportPrior(str(Path(config.output) / config.name), prior)
     return instantiate(config.training, prior=build(prior)), data, export
 

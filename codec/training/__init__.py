@@ -12,8 +12,12 @@ from codec.training.optimisation import Optimisation
 from codec.training.patterns import PatchPattern
 from codec.training.perceptual import Perceptual
 from codec.training.prior import ExportPrior, PriorTraining
+from codec.training.sound import SoundTraining
+from codec.training.sound_augmentation import SoundAugmentation
+from codec.training.sound_data import SoundArchive, SoundData
 from codec.training.sound_discriminators import MultiBandSTFT, MultiPeriod, MultiScale, SoundDiscriminator
 from codec.training.sound_losses import MelLoss, SpectralLoss, WaveformLoss
+from codec.training.sound_tokens import SoundTokens
 from codec.training.tokenizer import TokenizerTraining
 from codec.training.tokens import TokenData
 
@@ -38,7 +42,12 @@ __all__ = [
     "PatchPattern",
     "Perceptual",
     "PriorTraining",
+    "SoundArchive",
+    "SoundAugmentation",
+    "SoundData",
     "SoundDiscriminator",
+    "SoundTokens",
+    "SoundTraining",
     "SpectralLoss",
     "TokenData",
     "TokenizerTraining",

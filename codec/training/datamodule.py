@@ -1,6 +1,6 @@
 """Pictures for training and validation as a Lightning data module."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import lightning
 import torch
@@ -70,6 +70,10 @@ class ImageData(lightning.LightningDataModule):
             world_size=trainer.world_size if trainer else 1,
         )
 
+    def train_media(self) -> Iterator[Tensor]:
+        """Every training picture, uint8 `(1, 3, H, W)`."""
+        return pictures(self.packs()[0])
+
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches from where the trainer stands."""
         done = self.trainer.global_step * self.trainer.accumulate_grad_batches if self.trainer else 0
@@ -79,3 +83,9 @@ class ImageData(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Tensor]:
         """One picture a batch."""
         return DataLoader(WholePictures(self.packs()[1]), batch_size=1)
+
+
+def pictures(pack: ImagePack) -> Iterator[Tensor]:
+    """Every picture of a pack, uint8 `(1, 3, H, W)`."""
+    for i in range(len(pack)):
+        yield torch.from_numpy(pack[i].copy()).permute(2, 0, 1)[None]

@@ -1,27 +1,43 @@
 """Write the shippable checkpoint when training ends: tables fitted to a count of the whole training set."""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import lightning
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from codec.models import TokenCodec, find, load_as, save
-from codec.training.datamodule import ImageData
+from codec.models import SoundCodec, TokenCodec, find, load_as, save
+from codec.training.autoencoder import AutoencoderTraining
+from codec.training.datamodule import pictures
 from codec.training.pack import ImagePack
-from codec.training.tokenizer import TokenizerTraining
+
+Tokenizing = TokenCodec | SoundCodec
+
+
+class TrainingMedia(Protocol):
+    """A data module that gives all that it trains with."""
+
+    def train_media(self) -> Iterator[Tensor]:
+        """Samples `(1, C, *space)` of one file after another, as the model's `encode` takes them."""
+
+
+def count_codes(model: TokenCodec, pack: ImagePack) -> list[Tensor]:
+    """Hits of every code over whole pictures: int64 `(K,)` for each code at a position."""
+    return _hits(model, pictures(pack), lambda picture: [plane.codes for plane in model.encode(picture).planes])
 
 
 @torch.inference_mode()
-def count_codes(model: TokenCodec, pack: ImagePack) -> list[Tensor]:
-    """Hits of every code over whole pictures: int64 `(K,)` for each code at a position."""
+def _hits(
+    model: Tokenizing, media: Iterable[Tensor], codes_of: Callable[[Tensor], Sequence[Tensor]]
+) -> list[Tensor]:
+    """The same over samples `(1, C, *space)` of any medium, and a way to their codes."""
     counts = [torch.zeros(size, dtype=torch.int64) for size in model.quantizer.codebook_sizes]
-    for i in range(len(pack)):
-        picture = torch.from_numpy(pack[i].copy()).permute(2, 0, 1)[None]
-        for count, plane in zip(counts, model.encode(picture).planes, strict=True):
-            count += torch.bincount(plane.codes.flatten(), minlength=len(count))
+    for samples in media:
+        for count, codes in zip(counts, codes_of(samples), strict=True):
+            count += torch.bincount(codes.flatten(), minlength=len(count))
     return counts
 
 
@@ -43,10 +59,11 @@ class ExportCheckpoint(lightning.Callback):
         """Averaged weights are in place by now."""
         if not trainer.is_global_zero:
             return
-        module = cast(TokenizerTraining, pl_module)
+        module = cast(AutoencoderTraining[Any], pl_module)
         model, config = module.model.cpu().eval(), self.config
         if module.keep_codes_of is None:
-            model.prior.fit(count_codes(model, cast(ImageData, trainer.datamodule).packs()[0]))  # type: ignore[attr-defined]
+            data = cast(TrainingMedia, trainer.datamodule)  # type: ignore[attr-defined]
+            model.prior.fit(_hits(model, data.train_media(), module.codes_of))
         else:
             model, config = with_decoder(module.keep_codes_of, model, config)
         save(self.folder, model, config, self._card(trainer))
@@ -57,8 +74,8 @@ class ExportCheckpoint(lightning.Callback):
         return "\n".join(lines) + "\n"
 
 
-def with_decoder(kept: str, trained: TokenCodec, config: dict[str, Any]) -> tuple[TokenCodec, dict[str, Any]]:
+def with_decoder(kept: str, trained: Tokenizing, config: dict[str, Any]) -> tuple[Tokenizing, dict[str, Any]]:
     """A checkpoint's model and config with a trained decoder in the place of its own."""
-    model, stored = load_as(TokenCodec, kept), OmegaConf.load(find(kept).folder / "config.yaml")
+    model, stored = load_as(type(trained), kept), OmegaConf.load(find(kept).folder / "config.yaml")
     model.decoder = trained.decoder
     return model, cast(dict[str, Any], OmegaConf.to_container(stored)) | {"decoder": config["decoder"]}

@@ -9,10 +9,12 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from codec.entropy import EntropyModel, ideal_bits
-from codec.models import TokenCodec, find, load_as, save
+from codec.entropy import EntropyModel, ideal_bits, packet_bits
+from codec.errors import UsageError
+from codec.models import Codec, find, load, save
+from codec.models.tokenizer import Tokenizer
 from codec.training.optimisation import Optimisation, adamw
-from codec.training.tokens import Grids, TokenData, count
+from codec.training.tokens import Grids, TokenSource, count
 
 
 class TokenPrior(EntropyModel, Protocol):
@@ -23,7 +25,7 @@ class TokenPrior(EntropyModel, Protocol):
 
 
 class PriorTraining(lightning.LightningModule):
-    """Minimise the float code length of token grids; validation counts the same on pictures that were held out.
+    """Minimise the float code length of token grids; validation counts the same on media that were held out.
 
     Args:
         prior: what is trained.
@@ -39,13 +41,13 @@ class PriorTraining(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         """Tokenise, and start the prior unless a checkpoint brought it."""
-        tokenizer = load_as(TokenCodec, self.tokenizer)
-        grids, _ = cast(TokenData, self.trainer.datamodule).grids(tokenizer)  # type: ignore[attr-defined]
+        tokenizer = load_tokenizer(self.tokenizer)
+        grids, _ = cast(TokenSource, self.trainer.datamodule).grids(tokenizer)  # type: ignore[attr-defined]
         if self.trainer.ckpt_path is None:
             cast(TokenPrior, self.prior).start(code_vectors(tokenizer), count(grids, tokenizer.prior.codebook_sizes))
 
     def training_step(self, batch: Grids, batch_idx: int) -> Tensor:
-        """One step on a few whole grids `(Q, rows, columns)`."""
+        """One step on a few grids `(Q, rows, columns)`."""
         bits = self._bits_a_token(batch)
         self.log("train/bits_a_token", bits.detach())
         return bits
@@ -55,7 +57,7 @@ class PriorTraining(lightning.LightningModule):
         self.prior.train()
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
-        """One picture."""
+        """One picture, or the packets of one clip, `(Q, rows, columns)`."""
         self.log("val/bits_a_token", self._bits_a_token([batch]), batch_size=batch.numel(), on_epoch=True)
 
     def _bits_a_token(self, grids: Grids) -> Tensor:
@@ -74,50 +76,59 @@ class ExportPrior(lightning.Callback):
     Args:
         folder: of the checkpoint.
         prior_config: the resolved prior subtree.
-        calibration: crops of training tokens on which activations are measured.
-        side: of those crops in positions.
     """
 
-    def __init__(self, folder: str, prior_config: dict[str, Any], *, calibration: int = 64, side: int = 24) -> None:
+    def __init__(self, folder: str, prior_config: dict[str, Any]) -> None:
         self.folder, self.prior_config = Path(folder), prior_config
-        self.calibration, self.side = calibration, side
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Averaged weights are in place by now."""
         if not trainer.is_global_zero:
             return
         module = cast(PriorTraining, pl_module)
-        tokenizer = load_as(TokenCodec, module.tokenizer)
-        train, val = cast(TokenData, trainer.datamodule).grids(tokenizer)  # type: ignore[attr-defined]
+        tokenizer = load_tokenizer(module.tokenizer)
+        data = cast(TokenSource, trainer.datamodule)  # type: ignore[attr-defined]
         prior = cast(Any, module.prior.cpu().eval())
-        prior.freeze(list(crops(train, self.calibration, self.side).unbind(1)))
+        prior.freeze(data.calibration(tokenizer))
         config = cast(
             dict[str, Any], OmegaConf.to_container(OmegaConf.load(find(module.tokenizer).folder / "config.yaml"))
         )
         tokenizer.learned_prior = prior
-        card = (find(module.tokenizer).folder / "card.md").read_text() + "\n" + summary(tokenizer, prior, val)
-        save(self.folder, tokenizer, config | {"learned_prior": self.prior_config}, card)
+        measured = summary(tokenizer, prior, data.grids(tokenizer)[1], data.held_out)
+        card = (find(module.tokenizer).folder / "card.md").read_text() + "\n" + measured
+        save(self.folder, cast(Codec, tokenizer), config | {"learned_prior": self.prior_config}, card)
 
 
 @torch.no_grad()
-def summary(tokenizer: TokenCodec, prior: Any, grids: Grids) -> str:
-    """Bits a token on held-out grids: nominal, static, learned in floats and in integers."""
-    tokens = sum(grid.numel() for grid in grids)
-    static, exact, floating = 0.0, 0.0, 0.0
+def summary(tokenizer: Tokenizer[Any], prior: Any, grids: Grids, held_out: str) -> str:
+    """Bits a token on held-out grids: nominal, static, learned in floats and in integers; what is saved from the first planes on."""
+    tokens, static, floating = sum(grid.numel() for grid in grids), 0.0, 0.0
+    exact = torch.zeros(len(prior.codebook_sizes), dtype=torch.float64)
     for grid in grids:
-        planes = list(grid.unbind(0))
-        static += ideal_bits(tokenizer.prior, planes)
-        exact += ideal_bits(prior, planes)
-        floating += float(prior.train().bits([plane[None] for plane in planes]))
+        planes = [plane[None] for plane in grid]
+        static += ideal_bits(tokenizer.prior, list(grid))
+        exact += packet_bits(prior, planes).sum(0)
+        floating += float(prior.train().bits(planes))
         prior.eval()
-    nominal = sum(float(np.log2(size)) for size in prior.codebook_sizes) / len(prior.codebook_sizes)
+    nominal = np.log2(prior.codebook_sizes)
+    positions, learned = tokens / len(nominal), float(exact.sum())
+    saved = 100 * (1 - exact.numpy().cumsum() / (positions * nominal.cumsum()))
     return (
-        f"- **Learned prior**, held-out pictures, bits a token: nominal {nominal:.2f}, static {static / tokens:.3f}, "
-        f"learned {exact / tokens:.3f} (in floats {floating / tokens:.3f}: integers cost {100 * (exact / floating - 1):+.3f} %)\n"
+        f"- **Learned prior**, {held_out}, bits a token: nominal {nominal.mean():.2f}, static {static / tokens:.3f}, "
+        f"learned {learned / tokens:.3f} (in floats {floating / tokens:.3f}: integers cost {100 * (learned / floating - 1):+.3f} %); "
+        f"saved against nominal, with the first 1 to {len(nominal)} planes, in %: {', '.join(f'{part:.1f}' for part in saved)}\n"
     )
 
 
-def code_vectors(tokenizer: TokenCodec) -> list[Tensor]:
+def load_tokenizer(name: str) -> Tokenizer[Any]:
+    """The tokenizer of a checkpoint, of any medium."""
+    model = load(name)
+    if not isinstance(model, Tokenizer):
+        raise UsageError(f"{name} is a {type(model).__name__}, which has no tokens")
+    return model
+
+
+def code_vectors(tokenizer: Tokenizer[Any]) -> list[Tensor]:
     """What each code of each plane means, `(K, D)`: its vector with code 0 in all other planes."""
     sizes = tokenizer.prior.codebook_sizes
     vectors = []
@@ -126,9 +137,3 @@ def code_vectors(tokenizer: TokenCodec) -> list[Tensor]:
         codes[:, q] = torch.arange(size)
         vectors.append(tokenizer.quantizer.decode(codes).float())
     return vectors
-
-
-def crops(grids: Grids, number: int, side: int) -> Tensor:
-    """int64 `(number, Q, side, side)` from the first grids that are large enough; smaller ones set the side."""
-    side = min(side, *(min(grid.shape[1:]) for grid in grids[:number]))
-    return torch.stack([grid[:, :side, :side] for grid in grids[:number]])

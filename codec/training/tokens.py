@@ -1,8 +1,9 @@
 """Tokens of whole pictures, made once and kept in a cache: what a token prior is trained on."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import lightning
 import numpy as np
@@ -11,10 +12,27 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from codec.models import TokenCodec
+from codec.models.tokenizer import Tokenizer
 from codec.training.datamodule import ImageData
 from codec.training.pack import ImagePack
 
-Grids = list[Tensor]  # int64 (Q, rows, columns) of each picture
+Grids = list[Tensor]  # int64 (Q, rows, columns) of each picture; of sound, rows are packets and columns their frames
+
+
+class TokenSource(Protocol):
+    """A data module of tokens.
+
+    Attributes:
+        held_out: what validation measures, for the card.
+    """
+
+    held_out: str
+
+    def grids(self, tokenizer: Any) -> tuple[Grids, Grids]:
+        """Training and validation grids."""
+
+    def calibration(self, tokenizer: Any) -> list[Tensor]:
+        """Training tokens on which the integers of a prior are calibrated: int64 `(B, *grid)` for each plane."""
 
 
 class TokenData(lightning.LightningDataModule):
@@ -26,6 +44,8 @@ class TokenData(lightning.LightningDataModule):
         views: 2 to add each picture mirrored and moved by half a stride, 1 for the plain ones.
         seed: of the order.
     """
+
+    held_out = "held-out pictures"
 
     def __init__(self, images: ImageData, *, pictures: int = 4, views: int = 2, seed: int = 0) -> None:
         super().__init__()
@@ -39,6 +59,10 @@ class TokenData(lightning.LightningDataModule):
             cache = Path(self.images.cache)
             self._grids = cached_grids(tokenizer, train, self.views, cache), cached_grids(tokenizer, val, 1, cache)
         return self._grids
+
+    def calibration(self, tokenizer: TokenCodec, number: int = 64, side: int = 24) -> list[Tensor]:
+        """Crops of the first training pictures, `(number, side, side)` for each plane."""
+        return list(crops(self.grids(tokenizer)[0], number, side).unbind(1))
 
     def train_dataloader(self) -> DataLoader[Grids]:
         """Batches from where the trainer stands."""
@@ -76,10 +100,16 @@ class EndlessGrids(IterableDataset[Grids]):
 
 def cached_grids(tokenizer: TokenCodec, pack: ImagePack, views: int, cache: Path) -> Grids:
     """`tokenise`, kept in a file of the cache."""
-    facts = f"{tokenizer.coding_hash().hex()} {views} {pack.names} {pack.index.tolist()}"
-    file = cache / f"tokens-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.npz"
+    facts = f"{views} {pack.names} {pack.index.tolist()}"
+    return stored_grids(tokenizer, facts, cache, lambda: tokenise(tokenizer, pack, views))
+
+
+def stored_grids(tokenizer: Tokenizer[Any], facts: str, cache: Path, make: Callable[[], Grids]) -> Grids:
+    """What `make` gives of a tokenizer, made once for all facts that it follows from."""
+    named = f"{tokenizer.coding_hash().hex()} {facts}"
+    file = cache / f"tokens-{hashlib.sha256(named.encode()).hexdigest()[:16]}.npz"
     if not file.is_file():
-        made = tokenise(tokenizer, pack, views)
+        made = make()
         part = file.with_name("part-" + file.name)
         np.savez(part, *(grid.numpy().astype(np.int32) for grid in made))
         part.replace(file)
@@ -104,3 +134,9 @@ def count(grids: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
     return [
         torch.bincount(torch.cat([grid[q].flatten() for grid in grids]), minlength=size) for q, size in enumerate(sizes)
     ]
+
+
+def crops(grids: Grids, number: int, side: int) -> Tensor:
+    """int64 `(number, Q, side, side)` from the first grids that are large enough; smaller ones set the side."""
+    side = min(side, *(min(grid.shape[1:]) for grid in grids[:number]))
+    return torch.stack([grid[:, :side, :side] for grid in grids[:number]])

@@ -74,7 +74,7 @@ def test_a_model_without_network_gives_the_sound_back() -> None:
         for parameter in backbone.leave.parameters():  # type: ignore[attr-defined]
             torch.nn.init.zeros_(parameter)
     coarse.quantizer.start(coarse.encoder(media.samples[None]).detach()[0].T)
-    assert si_sdr(media.samples[0], coarse.decompress(coarse.compress(media)).samples[0]) > 3
+    assert si_sdr(media.samples[0], coarse.decompress(coarse.compress(media)).samples[0]) > 1
 
 
 @pytest.mark.parametrize("rate", [4000, 11025, 44100, 192000])
