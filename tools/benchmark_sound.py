@@ -1,7 +1,7 @@
 """Measure codecs of sound: kbit/s of file, PESQ and STOI of speech, mel distance and SI-SDR, by kind of sound.
 
     python tools/benchmark_sound.py --data MEDIA [--models NAME,…] [--bitrates 1.5,3,6,…] [--baselines opus,opus_voip,mp3]
-        [--kinds speech,music,sound] [--json FILE]
+        [--kinds speech,music,sound] [--visqol] [--json FILE]
 
 MEDIA holds `audio-val.tar`. Its clips are mixed to one channel and brought to the rate at which models code their kind: 16 kHz for
 speech, 24 kHz for music and sounds. Each is coded to a whole file, whose bytes count, and decoded from it; models at each of the
@@ -85,10 +85,10 @@ class Coders:
         return [*learned, *classical]
 
 
-def measure_all(clips: Iterator[Clip], coders: Coders) -> list[SoundResult]:
+def measure_all(clips: Iterator[Clip], coders: Coders, *, with_visqol: bool) -> list[SoundResult]:
     """A row for each clip and coder."""
     return [
-        measure_sound(clip.name, clip.kind, clip.media, coder(clip.media))
+        measure_sound(clip.name, clip.kind, clip.media, coder(clip.media), with_visqol=with_visqol)
         for clip in clips
         for coder in coders.of(clip.kind)
     ]
@@ -96,11 +96,15 @@ def measure_all(clips: Iterator[Clip], coders: Coders) -> list[SoundResult]:
 
 def format_table(means: Sequence[SoundSummary]) -> str:
     """A kind and codec a line, in the order of kinds and rates that they come in."""
-    lines = [f"{'kind':7} {'codec':16} {'clips':>5} {'kbit/s':>7} {'PESQ':>6} {'STOI':>6} {'mel':>6} {'SI-SDR dB':>9}"]
+    lines = [
+        f"{'kind':7} {'codec':16} {'clips':>5} {'kbit/s':>7} {'PESQ':>6} {'STOI':>6} {'ViSQOL':>6} {'mel':>6} {'SI-SDR dB':>9}"
+    ]
     for row in means:
-        speech = "".join(f" {'-' if value is None else f'{value:.3f}':>6}" for value in (row.pesq, row.stoi))
+        opinions = "".join(
+            f" {'-' if value is None else f'{value:.3f}':>6}" for value in (row.pesq, row.stoi, row.visqol)
+        )
         lines.append(
-            f"{row.kind:7} {row.codec:16} {row.clips:5} {row.kbps:7.2f}{speech} {row.mel_distance:6.3f} {row.si_sdr_db:9.2f}"
+            f"{row.kind:7} {row.codec:16} {row.clips:5} {row.kbps:7.2f}{opinions} {row.mel_distance:6.3f} {row.si_sdr_db:9.2f}"
         )
     return "\n".join(lines)
 
@@ -122,6 +126,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bitrates", default="", help="of models, in kbit/s")
     parser.add_argument("--baselines", default=",".join(SOUND_BASELINES), help="%(default)s")
     parser.add_argument("--kinds", default=",".join(RATES_HZ), help="%(default)s")
+    parser.add_argument("--visqol", action="store_true", help="measure it too; seconds a clip")
     parser.add_argument("--json", type=Path)
     return parser.parse_args(arguments)
 
@@ -137,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     archive = asked.data / "audio-val.tar"
     if not archive.is_file():
         raise UsageError(f"{archive} is missing: --data names the folder that holds audio-val.tar")
-    rows = measure_all(read_clips(archive, kinds), coders)
+    rows = measure_all(read_clips(archive, kinds), coders, with_visqol=asked.visqol)
     means = sorted(summarise_sounds(rows), key=lambda row: kinds.index(row.kind))
     print(format_table(means))
     if asked.json:

@@ -42,7 +42,7 @@ from codec.evaluation.sound_table import (
     measure_sound,
     summarise_sounds,
 )
-from codec.evaluation.speech_quality import pesq, stoi
+from codec.evaluation.speech_quality import pesq, stoi, visqol
 from codec.evaluation.table import CodecSummary, ImageResult, measure, summarise
 
 __all__ = [
@@ -100,4 +100,5 @@ __all__ = [
     "summarise",
     "summarise_sounds",
     "to_json",
+    "visqol",
 ]

@@ -12,7 +12,7 @@ from codec.evaluation.measuring import FileCodec
 from codec.evaluation.mel_distance import MelDistance
 from codec.evaluation.si_sdr import si_sdr
 from codec.evaluation.sound_baselines import CodedSound
-from codec.evaluation.speech_quality import pesq, stoi
+from codec.evaluation.speech_quality import pesq, stoi, visqol
 from codec.models.base import Encoding
 from codec.types import Media
 
@@ -26,6 +26,7 @@ class SoundResult:
         bytes: size of the whole coded file.
         kbps: `8 * bytes` over the duration, in thousands of bits a second.
         pesq, stoi: of the mean of channels; None of what is no speech.
+        visqol: of the mean of channels; None where it was not asked for.
         mel_distance, si_sdr_db: means over channels, without any alignment.
     """
 
@@ -36,6 +37,7 @@ class SoundResult:
     kbps: float
     pesq: float | None
     stoi: float | None
+    visqol: float | None
     mel_distance: float
     si_sdr_db: float
     encode_seconds: float
@@ -56,6 +58,7 @@ class SoundSummary:
     kbps: float
     pesq: float | None
     stoi: float | None
+    visqol: float | None
     mel_distance: float
     si_sdr_db: float
     encode_seconds: float
@@ -73,8 +76,10 @@ def code_with_sound_model(name: str, codec: FileCodec, media: Media, kbps: float
 
 
 @torch.inference_mode()
-def measure_sound(clip: str, kind: str, reference: Media, coded: CodedSound) -> SoundResult:
-    """Compare a coded sound with the original.
+def measure_sound(
+    clip: str, kind: str, reference: Media, coded: CodedSound, *, with_visqol: bool = False
+) -> SoundResult:
+    """Compare a coded sound with the original; ViSQOL takes some seconds.
 
     Raises:
         UsageError: names a clip that a measure of speech cannot judge.
@@ -92,6 +97,7 @@ def measure_sound(clip: str, kind: str, reference: Media, coded: CodedSound) -> 
         kbps=8 * len(coded.data) * reference.rate / samples.shape[1] / 1000,
         pesq=pesq(*mixes, reference.rate, clip) if speech else None,
         stoi=stoi(*mixes, reference.rate, clip) if speech else None,
+        visqol=visqol(*mixes, reference.rate, clip, speech=speech) if with_visqol else None,
         mel_distance=float(_mel_distance(reference.rate)(samples, decoded).mean()),
         si_sdr_db=fmean(si_sdr(*pair) for pair in zip(samples, decoded, strict=True)),
         encode_seconds=coded.encode_seconds,
@@ -118,6 +124,7 @@ def _mean(rows: Sequence[SoundResult]) -> SoundSummary:
         kbps=fmean(row.kbps for row in rows),
         pesq=_mean_if_any([row.pesq for row in rows]),
         stoi=_mean_if_any([row.stoi for row in rows]),
+        visqol=_mean_if_any([row.visqol for row in rows]),
         mel_distance=fmean(row.mel_distance for row in rows),
         si_sdr_db=fmean(row.si_sdr_db for row in rows),
         encode_seconds=fmean(row.encode_seconds for row in rows),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from codec.errors import UsageError
-from codec.evaluation import align, pesq, stoi
+from codec.evaluation import align, pesq, stoi, visqol
 from codec.evaluation.alignment import find_delay
 from codec.media.resampling import resampled
 
@@ -35,6 +35,16 @@ def test_equal_is_best_and_noise_is_heard(measure, best: float) -> None:  # type
     assert measure(waveform, waveform, RATE_HZ, "clip") == pytest.approx(best, abs=0.01)
     scores = [measure(waveform, noisy(waveform, decibels), RATE_HZ, "clip") for decibels in (30, 10, -10)]
     assert best > scores[0] > scores[1] > scores[2]
+
+
+@pytest.mark.parametrize("of_speech", [True, False])
+def test_visqol_hears_noise(of_speech: bool) -> None:
+    waveform = speech()
+    sounds = (waveform, noisy(waveform, 20), noisy(waveform, 0))
+    scores = [visqol(waveform, sound, RATE_HZ, "clip", speech=of_speech) for sound in sounds]
+    assert 5 >= scores[0] > scores[1] > scores[2] >= 1
+    with pytest.raises(UsageError, match="ViSQOL of clip: what was decoded is silent"):
+        visqol(waveform, torch.zeros_like(waveform), RATE_HZ, "clip", speech=of_speech)
 
 
 @pytest.mark.parametrize("measure", [pesq, stoi])
@@ -84,7 +94,7 @@ def test_without_the_package_one_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UsageError, match=f"needs the package {package}: pip install pesq pystoi"):
+    with pytest.raises(UsageError, match=f"needs the package {package}: pip install {package}"):
         measure(speech(), speech(), RATE_HZ, "clip")
 
 
