@@ -11,6 +11,7 @@ from codec.nn.pyramid import PyramidAnalysis, PyramidSynthesis, level_features, 
 from codec.nn.region import RegionAnalysis, RegionSynthesis
 from codec.nn.residual import ResidualAnalysis, ResidualSynthesis
 from codec.nn.sound import (
+    BandPyramid,
     DacDecoder,
     DacEncoder,
     EscDecoder,
@@ -31,6 +32,7 @@ from codec.nn.swin import SwinAnalysis, SwinSynthesis
 
 __all__ = [
     "GDN",
+    "BandPyramid",
     "ChannelNorm",
     "ClassicAnalysis",
     "ClassicSynthesis",

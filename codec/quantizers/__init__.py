@@ -20,6 +20,7 @@ from codec.quantizers.codebooks import (
     SharedLinear,
     kmeans,
 )
+from codec.quantizers.cross_scale_vectors import CrossScaleVectors
 from codec.quantizers.digits import Digits
 from codec.quantizers.distances import Cosine, DotProduct, Euclidean, RateDistortion
 from codec.quantizers.dropout import StageDropout
@@ -76,6 +77,7 @@ __all__ = [
     "Contrast",
     "Cosine",
     "CrossScale",
+    "CrossScaleVectors",
     "Digits",
     "Disentanglement",
     "DotProduct",

@@ -77,7 +77,7 @@ class Mapped(nn.Module):
         _start_at_axes(self.down.linear, self.down.place(rows))
         self.quantizer.start(self.down(z.float()))
         decoded = self.quantizer.decode(self.quantizer.encode(self.down(rows)))
-        _fit(self.up.linear, self.up.place(decoded), rows)
+        fit_linear(self.up.linear, self.up.place(decoded), rows)
 
     def forward(self, z: Tensor) -> Quantized:
         """Quantize between the maps."""
@@ -102,7 +102,7 @@ def _start_at_axes(layer: nn.Linear, rows: Tensor) -> None:
     layer.bias.copy_(from_first_process(-weight @ mean))
 
 
-def _fit(layer: nn.Linear, inputs: Tensor, targets: Tensor) -> None:
+def fit_linear(layer: nn.Linear, inputs: Tensor, targets: Tensor) -> None:
     """Set a linear layer to the least squares map from `(N, before)` to `(N, after)`, with a trace of ridge."""
     moved, centre = inputs.mean(0), targets.mean(0)
     x, y = inputs - moved, targets - centre

@@ -8,6 +8,7 @@ from codec.training.export_latent import ExportLatent
 from codec.training.finite import FiniteSteps
 from codec.training.latent import LatentTraining
 from codec.training.losses import Distortions, Fidelity, WeightedSum
+from codec.training.loudness_loss import LoudnessLoss
 from codec.training.optimisation import Optimisation
 from codec.training.patterns import PatchPattern
 from codec.training.perceptual import Perceptual
@@ -33,6 +34,7 @@ __all__ = [
     "ImageData",
     "Judgement",
     "LatentTraining",
+    "LoudnessLoss",
     "MelLoss",
     "MultiBandSTFT",
     "MultiPeriod",

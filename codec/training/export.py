@@ -30,9 +30,7 @@ def count_codes(model: TokenCodec, pack: ImagePack) -> list[Tensor]:
 
 
 @torch.inference_mode()
-def _hits(
-    model: Tokenizing, media: Iterable[Tensor], codes_of: Callable[[Tensor], Sequence[Tensor]]
-) -> list[Tensor]:
+def _hits(model: Tokenizing, media: Iterable[Tensor], codes_of: Callable[[Tensor], Sequence[Tensor]]) -> list[Tensor]:
     """The same over samples `(1, C, *space)` of any medium, and a way to their codes."""
     counts = [torch.zeros(size, dtype=torch.int64) for size in model.quantizer.codebook_sizes]
     for samples in media:

@@ -73,6 +73,10 @@ class TokenizerTraining(AutoencoderTraining[TokenCodec]):
         """uint8 crops `(B, 3, H, W)` to pixels in [0, 1]."""
         return (batch.float() / 255).contiguous(memory_format=torch.channels_last)
 
+    def codes_of(self, samples: Tensor) -> list[Tensor]:
+        """Those of a whole picture."""
+        return [plane.codes for plane in self.model.encode(samples).planes]
+
     def start_transform_from(self, batches: Sequence[Tensor]) -> None:
         """The PCA of patches."""
         model = self.model

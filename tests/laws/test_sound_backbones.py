@@ -41,7 +41,8 @@ def path(request: pytest.FixtureRequest) -> Path:
 
 
 def latent_dim(path: Path) -> int:
-    return OmegaConf.load(path).decoder.latent_dim
+    encoder = built(path, "encoder")
+    return encoder(torch.zeros(1, 1, encoder.hop)).shape[1]
 
 
 def something(path: Path, part: str, frames: int, dtype: torch.dtype = torch.float32, batch: int = 1) -> Tensor:

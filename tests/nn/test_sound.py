@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codec.nn import (
+    BandPyramid,
     EscDecoder,
     EscEncoder,
     LappedBasis,
@@ -194,13 +195,53 @@ def test_merging_bands_is_undone_by_splitting() -> None:
     [
         ({"bands": 24}, "multiple of 16 bands, got 24"),
         ({"hop": 240}, "must divide the hop, got 240"),
-        ({"widths": (40, 48)}, "multiples of 24"),
+        ({"widths": (24, 40, 48)}, "multiples of 24"),
+        ({"latent_dims": (8, 8)}, "3 resolutions need a latent_dim each"),
+        ({"latent_dims": (8, 8, 0)}, "the last above 0"),
     ],
 )
-@pytest.mark.parametrize("half", [EscEncoder, EscDecoder])
-def test_esc_says_what_does_not_fit(half: type, sizes: dict[str, Any], message: str) -> None:
+def test_esc_says_what_does_not_fit(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        half(8, **sizes)
+        BandPyramid(**{"latent_dims": (0, 0, 8), **sizes})
+
+
+def small_pyramid(latent_dims: tuple[int, ...]) -> BandPyramid:
+    return BandPyramid(latent_dims, hop=HOP, bands=16, widths=(24, 24, 24), depth=1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("latent_dims", [(0, 0, 5), (2, 0, 5), (2, 3, 5)])
+def test_a_frame_holds_the_features_of_resolutions_finest_first(latent_dims: tuple[int, ...]) -> None:
+    """Blocks of a resolution change its own part and the coarser ones."""
+    pyramid, x = small_pyramid(latent_dims), voices(1, 6)
+    encoder = EscEncoder(pyramid)
+    before = encoder(x)
+    assert before.shape == (1, sum(latent_dims), 6)
+    for resolution in range(3):
+        encoder.blocks[resolution][0].think[1].bias.add_(1)
+        after = encoder(x)
+        moved = [bool(part.any()) for part in (after - before).split(list(pyramid.parts.values()), 1)]
+        assert moved == [place >= resolution for place in pyramid.parts]
+        before = after
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("latent_dims", [(0, 0, 5), (2, 0, 5), (2, 3, 5)])
+def test_a_part_of_a_frame_enters_at_its_resolution(latent_dims: tuple[int, ...]) -> None:
+    """What goes into the blocks of coarser ones is the same whatever it holds."""
+    pyramid, q = small_pyramid(latent_dims), torch.randn(1, sum(latent_dims), 6)
+    decoder = EscDecoder(pyramid)
+    assert decoder(q).shape == (1, 1, 6 * HOP)
+    seen: list[Tensor] = []
+    for blocks in decoder.blocks:
+        blocks.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    for place, part in zip(pyramid.parts, q.split(list(pyramid.parts.values()), 1), strict=True):
+        seen.clear()
+        for change in (1.0, -1.0):  # in place: a part is a view
+            decoder(q)
+            part.add_(change)
+        first, second = seen[2::-1], seen[5:2:-1]  # finest first
+        assert [not torch.equal(a, b) for a, b in zip(first, second, strict=True)] == [i <= place for i in range(3)]
 
 
 def test_frames_overlap_by_a_hop() -> None:

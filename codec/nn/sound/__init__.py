@@ -12,13 +12,14 @@ Zeros stand for what lies before the sound. A result whose whole past was given 
 from codec.nn.sound.basis import LappedBasis, lapped_basis, mdct_basis
 from codec.nn.sound.causal import fold_weight_norm
 from codec.nn.sound.dac import DacDecoder, DacEncoder
-from codec.nn.sound.esc import EscDecoder, EscEncoder
+from codec.nn.sound.esc import BandPyramid, EscDecoder, EscEncoder
 from codec.nn.sound.lapped import LappedDecoder, LappedEncoder
 from codec.nn.sound.overlap import pad_to_frames
 from codec.nn.sound.seanet import SeanetDecoder, SeanetEncoder
 from codec.nn.sound.vocos import VocosDecoder, VocosEncoder
 
 __all__ = [
+    "BandPyramid",
     "DacDecoder",
     "DacEncoder",
     "EscDecoder",

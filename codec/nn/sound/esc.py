@@ -1,15 +1,20 @@
 """ESC: a pyramid of window attention over short spectra, which halves the bands and keeps the time.
 
 Gu, Diao 2024, "ESC: Efficient speech coding with cross-scale residual vector quantized transformers", arXiv:2404.19441. Ours:
-causal windows (`band_blocks`), two spectra or more a frame merged at the end only, no norms outside the blocks, which would
-divide the loudness out. The quantizer between its scales is not part of it.
+causal windows (`band_blocks`), two spectra or more a frame merged only where a frame is made, no norms outside the blocks, which
+would divide the loudness out. Frames hold the features of several resolutions side by side, for a quantizer that knows of them
+(`codec.quantizers.CrossScaleVectors`).
 
-    spectra ─► bands ─►( blocks ─► half the bands )… ─► blocks ─► all bands of a frame's spectra ─► frame
+    encoder  spectra ─► bands ─► blocks ──► half the bands ─► blocks ──► half … ─► blocks
+                                   └─ finest                    └─ coarser           └─ coarsest   side by side: a frame
+    decoder  spectra ◄─ bands ◄─ blocks ◄+─ twice the bands ◄─ blocks ◄+─ twice … ◄─ blocks
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from codec.nn.sound.band_blocks import BandBlock, MergeBands, SplitBands
@@ -22,88 +27,121 @@ _WINDOW_SPECTRA = 4
 _HEAD_WIDTH = 24
 
 
-class EscEncoder(nn.Module):
-    """Samples `(B, 1, T * hop)` to frames `(B, latent_dim, T)`, causal.
+@dataclass(frozen=True)
+class BandPyramid:
+    """The sizes that an encoder and its decoder share.
 
-    Args:
-        latent_dim: D.
+    Attributes:
+        latent_dims: channels of a frame that come from each resolution, finest first; 0 leaves one out, but not the coarsest.
         hop: samples a frame.
         spectra: in a frame, each of twice its share of the samples.
-        bands: of a spectrum, at first; a multiple of 4 at all resolutions.
-        widths: channels of a band at each resolution, multiples of 24; the bands are halved from one to the next.
+        bands: of a spectrum at the finest resolution, halved from one to the next; a multiple of 4 at all of them.
+        widths: channels of a band at each resolution, multiples of 24.
         depth: blocks at each.
     """
 
-    def __init__(
-        self,
-        latent_dim: int,
-        *,
-        hop: int = 320,
-        spectra: int = 2,
-        bands: int = 32,
-        widths: Sequence[int] = (48, 72, 96),
-        depth: int = 2,
-    ) -> None:
+    latent_dims: Sequence[int]
+    hop: int = 320
+    spectra: int = 2
+    bands: int = 32
+    widths: Sequence[int] = (48, 72, 96)
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        coarsest = _WINDOW_BANDS << (len(self.widths) - 1)
+        if self.bands % coarsest:
+            raise ValueError(f"{len(self.widths)} resolutions need a multiple of {coarsest} bands, got {self.bands}")
+        if self.hop % (self.spectra * self.bands):
+            raise ValueError(f"{self.spectra} spectra of {self.bands} bands must divide the hop, got {self.hop}")
+        if any(width % _HEAD_WIDTH for width in self.widths):
+            raise ValueError(f"widths must be multiples of {_HEAD_WIDTH}, got {list(self.widths)}")
+        dims = list(self.latent_dims)
+        if len(dims) != len(self.widths) or min(dims) < 0 or not dims[-1]:
+            raise ValueError(f"{len(self.widths)} resolutions need a latent_dim each, the last above 0, got {dims}")
+
+    @property
+    def values(self) -> int:
+        """Of a band at the edge: real and imaginary parts of its frequencies."""
+        return 2 * self.hop // (self.spectra * self.bands)
+
+    @property
+    def parts(self) -> dict[int, int]:
+        """Channels of a frame by resolution, of those that have any."""
+        return {place: dim for place, dim in enumerate(self.latent_dims) if dim}
+
+    def frame_size(self, resolution: int) -> int:
+        """Values of all bands of a frame's spectra."""
+        return self.spectra * (self.bands >> resolution) * self.widths[resolution]
+
+    def blocks(self) -> nn.ModuleList:
+        """Those of each resolution, finest first."""
+        return nn.ModuleList(nn.Sequential(*_blocks(width, self.depth)) for width in self.widths)
+
+
+class EscEncoder(nn.Module):
+    """Samples `(B, 1, T * hop)` to frames `(B, sum(latent_dims), T)`, the parts of the resolutions finest first; causal.
+
+    Args:
+        pyramid: all sizes.
+    """
+
+    def __init__(self, pyramid: BandPyramid) -> None:
         super().__init__()
-        _check_sizes(hop, spectra, bands, widths)
-        self.spectrum = SpectrumAnalysis(hop // spectra)
-        self.spectra, self.bands = spectra, bands
-        layers: list[nn.Module] = [nn.Linear(2 * hop // (spectra * bands), widths[0]), *_blocks(widths[0], depth)]
-        for before, after in pairwise(widths):
-            layers += [MergeBands(before, after), *_blocks(after, depth)]
-        self.layers = nn.Sequential(*layers)
-        self.leave = nn.Linear(_frame_size(spectra, bands, widths), latent_dim)
-        self.hop, self.past, self.future = hop, -((-frames_back(layers) - 1) // spectra), 0
+        self.pyramid = pyramid
+        self.spectrum = SpectrumAnalysis(pyramid.hop // pyramid.spectra)
+        self.enter = nn.Linear(pyramid.values, pyramid.widths[0])
+        self.blocks = pyramid.blocks()
+        self.merges = nn.ModuleList(MergeBands(fine, coarse) for fine, coarse in pairwise(pyramid.widths))
+        self.leave = nn.ModuleList(nn.Linear(pyramid.frame_size(i), dim) for i, dim in pyramid.parts.items())
+        self.hop, self.past, self.future = pyramid.hop, -((-_spectra_back(self.blocks) - 1) // pyramid.spectra), 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes as in the class text."""
         check_whole_frames(x, self.hop)
-        parts = self.spectrum(x).unflatten(-1, (2, self.bands, -1))  # real and imaginary, bands, frequencies
-        bands = self.layers(parts.transpose(2, 3).flatten(3))
-        return self.leave(bands.unflatten(1, (-1, self.spectra)).flatten(2)).transpose(1, 2)
+        values = self.spectrum(x).unflatten(-1, (2, self.pyramid.bands, -1))  # real and imaginary, bands, frequencies
+        levels = [self.blocks[0](self.enter(values.transpose(2, 3).flatten(3)))]
+        for merge, blocks in zip(self.merges, self.blocks[1:], strict=True):
+            levels.append(blocks(merge(levels[-1])))
+        frames = (levels[i].unflatten(1, (-1, self.pyramid.spectra)).flatten(2) for i in self.pyramid.parts)
+        return torch.cat([leave(frame) for leave, frame in zip(self.leave, frames, strict=True)], -1).transpose(1, 2)
 
 
 class EscDecoder(nn.Module):
-    """Frames `(B, latent_dim, T)` to samples `(B, 1, T * hop)`: the mirror of the encoder.
+    """Frames `(B, sum(latent_dims), T)` to samples `(B, 1, T * hop)`: the mirror of the encoder.
 
-    Future 1, as the last samples of a frame end in the first window of the next.
+    The part of the coarsest resolution enters there, every other is added before the blocks of its own. Future 1, as the last
+    samples of a frame end in the first window of the next.
 
     Args:
-        latent_dim: D.
-        hop: samples a frame.
-        spectra: in a frame.
-        bands: of a spectrum, at last.
-        widths: channels of a band at each resolution, in the encoder's order.
-        depth: blocks at each.
+        pyramid: all sizes, as the encoder has them.
     """
 
-    def __init__(
-        self,
-        latent_dim: int,
-        *,
-        hop: int = 320,
-        spectra: int = 2,
-        bands: int = 32,
-        widths: Sequence[int] = (48, 72, 96),
-        depth: int = 2,
-    ) -> None:
+    def __init__(self, pyramid: BandPyramid) -> None:
         super().__init__()
-        _check_sizes(hop, spectra, bands, widths)
-        self.spectra, self.width = spectra, widths[-1]
-        self.enter = nn.Linear(latent_dim, _frame_size(spectra, bands, widths))
-        layers: list[nn.Module] = _blocks(widths[-1], depth)
-        for before, after in pairwise(reversed(widths)):
-            layers += [SplitBands(before, after), *_blocks(after, depth)]
-        layers.append(nn.Linear(widths[0], 2 * hop // (spectra * bands)))
-        self.layers = nn.Sequential(*layers)
-        self.synthesis = SpectrumSynthesis(hop // spectra)
-        self.hop, self.past, self.future = hop, frames_back(layers, spectra), 1
+        self.pyramid = pyramid
+        self.enter = nn.ModuleList(nn.Linear(dim, pyramid.frame_size(i)) for i, dim in pyramid.parts.items())
+        self.blocks = pyramid.blocks()
+        self.splits = nn.ModuleList(SplitBands(coarse, fine) for fine, coarse in pairwise(pyramid.widths))
+        self.leave = nn.Linear(pyramid.widths[0], pyramid.values)
+        self.synthesis = SpectrumSynthesis(pyramid.hop // pyramid.spectra)
+        self.hop, self.past, self.future = pyramid.hop, -(-_spectra_back(self.blocks) // pyramid.spectra), 1
 
     def forward(self, q: Tensor) -> Tensor:
         """Shapes as in the class text."""
-        bands = self.enter(q.transpose(1, 2)).unflatten(2, (self.spectra, -1, self.width)).flatten(1, 2)
-        parts = self.layers(bands).unflatten(3, (2, -1)).transpose(2, 3)
-        return self.synthesis(parts.flatten(2))
+        entering = self._entering(q)
+        bands = self.blocks[-1](entering.pop(len(self.splits)))
+        for i in reversed(range(len(self.splits))):
+            bands = self.splits[i](bands)
+            bands = self.blocks[i](bands + entering[i] if i in entering else bands)
+        values = self.leave(bands).unflatten(3, (2, -1)).transpose(2, 3)
+        return self.synthesis(values.flatten(2))
+
+    def _entering(self, q: Tensor) -> dict[int, Tensor]:
+        """Bands `(B, T * spectra, F, C)` that frames bring to each resolution."""
+        parts, pyramid = self.pyramid.parts, self.pyramid
+        cut = zip(parts, self.enter, q.transpose(1, 2).split(list(parts.values()), -1), strict=True)
+        frames = {i: enter(part).unflatten(2, (pyramid.spectra, -1, pyramid.widths[i])) for i, enter, part in cut}
+        return {i: frame.flatten(1, 2) for i, frame in frames.items()}
 
 
 def _blocks(width: int, depth: int) -> list[nn.Module]:
@@ -112,16 +150,6 @@ def _blocks(width: int, depth: int) -> list[nn.Module]:
     return [BandBlock(width, **sizes, shift=place % 2 * (_WINDOW_BANDS // 2)) for place in range(depth)]
 
 
-def _frame_size(spectra: int, bands: int, widths: Sequence[int]) -> int:
-    """Values of a frame at the lowest resolution."""
-    return spectra * (bands >> (len(widths) - 1)) * widths[-1]
-
-
-def _check_sizes(hop: int, spectra: int, bands: int, widths: Sequence[int]) -> None:
-    coarsest = _WINDOW_BANDS << (len(widths) - 1)
-    if bands % coarsest:
-        raise ValueError(f"{len(widths)} resolutions need a multiple of {coarsest} bands, got {bands}")
-    if hop % (spectra * bands):
-        raise ValueError(f"{spectra} spectra of {bands} bands must divide the hop, got {hop}")
-    if any(width % _HEAD_WIDTH for width in widths):
-        raise ValueError(f"widths must be multiples of {_HEAD_WIDTH}, got {list(widths)}")
+def _spectra_back(resolutions: nn.ModuleList) -> int:
+    """How many spectra before its own the blocks of all resolutions see."""
+    return frames_back(block for blocks in resolutions for block in blocks)
