@@ -152,4 +152,4 @@ def _blocks(width: int, depth: int) -> list[nn.Module]:
 
 def _spectra_back(resolutions: nn.ModuleList) -> int:
     """How many spectra before its own the blocks of all resolutions see."""
-    return frames_back(block for blocks in resolutions for block in blocks)
+    return frames_back(part for part in resolutions.modules() if isinstance(part, BandBlock))
