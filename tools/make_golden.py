@@ -42,7 +42,6 @@ SOUND_CONFIG = {
     "latent_dim": 12,
     "rate": 8000,
     "block": 8,
-    "least_planes": 2,
     "encoder": {"_target_": "codec.nn.LappedEncoder", "latent_dim": 12, "hop": 40, "width": 8, "depth": 1},
     "quantizer": {
         "_target_": "codec.quantizers.GainShape",

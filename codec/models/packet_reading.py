@@ -1,6 +1,6 @@
 """The packets of a file to frames of codes, checked as they come; those that are lost, if that is allowed, leave gaps."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
@@ -44,6 +44,7 @@ class PacketReader:
         source: opened file or pipe.
         priors: what can be read, by coding hash (its first 8 bytes).
         packet: frames of a packet where the file does not say.
+        choices: how many planes a packet may have.
         partial: pass over what is damaged instead of refusing it.
 
     Attributes:
@@ -57,9 +58,15 @@ class PacketReader:
     """
 
     def __init__(
-        self, source: BinaryIO, *, priors: Mapping[bytes, EntropyModel], packet: int, partial: bool = False
+        self,
+        source: BinaryIO,
+        *,
+        priors: Mapping[bytes, EntropyModel],
+        packet: int,
+        choices: Container[int],
+        partial: bool = False,
     ) -> None:
-        self._source, self.partial = source, partial
+        self._source, self._choices, self.partial = source, choices, partial
         self._reader = Reader(source, partial=partial)
         self.head = self._reader.head
         if not isinstance(self.head.fields, AudioFields):
@@ -130,6 +137,8 @@ class PacketReader:
                 )
                 raise BitstreamError(fault, section.title)
             packet = parse_packet(section, len(self.head.alphabets), self.packet)
+            if packet.planes not in self._choices:
+                raise BitstreamError(f"{packet.planes} planes are no whole levels of this model", section.title)
             last = packet.frames is not None
             self.lost += gap
             yield section.chunk, packet

@@ -22,18 +22,19 @@ class Budget:
 
     Attributes:
         bytes_a_frame: allowed.
-        least: planes that every packet has, whatever they take.
+        choices: how many planes a packet may have, ascending; the fewest it has whatever they take.
         delay: frames behind the end of a sound, which take no time.
     """
 
     bytes_a_frame: float
-    least: int
+    choices: tuple[int, ...]
     delay: int
 
     def planes(self, bits: Tensor, spent: float, frames: int) -> int:
         """The most planes of `bits` `(Q,)` bits each that fit, where so many bytes are spent and so many frames are done then."""
         left = self.bytes_a_frame * (frames - self.delay) - spent - END_BYTES - PACKET_BYTES
-        return max(self.least, int((bits.cumsum(0) / 8 <= left).sum()))
+        fitting = int((bits.cumsum(0) / 8 <= left).sum())
+        return max((count for count in self.choices if count <= fitting), default=self.choices[0])
 
 
 class PacketWriter:

@@ -19,7 +19,7 @@ from codec.models.packet_reading import PacketReader
 from codec.models.sound_reading import AT_ONCE, WHOLE, Excerpt, open_coded
 from codec.models.sound_writing import cut_planes, write_sound
 from codec.models.tokenizer import Tokenizer
-from codec.quantizers import Quantizer
+from codec.quantizers import Quantizer, prefixes_of
 from codec.types import Codes, Media, MediaKind, Plane
 
 
@@ -37,7 +37,9 @@ class SoundCodec(Tokenizer[SoundBackbone]):
         latent_dim: stated once, checked against the quantizer.
         rate: samples a second that the networks work at; sounds of other rates are converted.
         block: frames that are computed at once, and a packet unless another length is asked for.
-        least_planes: how many of its codes a frame needs at least; those after may be cut off.
+
+    Attributes:
+        plane_counts: how many of its codes a frame may have, ascending; the last is all of them.
     """
 
     kind: MediaKind = "audio"
@@ -53,22 +55,18 @@ class SoundCodec(Tokenizer[SoundBackbone]):
         latent_dim: int,
         rate: int,
         block: int = 16,
-        least_planes: int = 1,
     ) -> None:
         super().__init__(encoder, quantizer, decoder, prior, learned_prior, latent_dim)
         if encoder.hop != decoder.hop:
             raise ValueError(f"the encoder's hop is {encoder.hop} but the decoder's is {decoder.hop}")
         if encoder.future:
             raise ValueError(f"an encoder of a stream sees no later frames, this one sees {encoder.future}")
-        if not 1 <= least_planes <= len(quantizer.codebook_sizes):
-            raise ValueError(f"least_planes must lie in 1..{len(quantizer.codebook_sizes)}, got {least_planes}")
-        self.hop, self.rate, self.block, self.least_planes = encoder.hop, rate, block, least_planes
-        self.delay = decoder.future
+        self.hop, self.rate, self.block, self.delay = encoder.hop, rate, block, decoder.future
+        self.plane_counts = prefixes_of(quantizer)
 
     def geometry(self) -> dict[str, int]:
-        """All that says how many frames a sound has, and which codes of them there must be."""
-        numbers = {"hop": self.hop, "rate": self.rate, "delay": self.delay}
-        return numbers | {"block": self.block, "least_planes": self.least_planes}
+        """All that says how many frames a sound has; a block is the packet of files that name none."""
+        return {"hop": self.hop, "rate": self.rate, "delay": self.delay, "block": self.block}
 
     def frames(self, samples: int) -> int:
         """How many frames stand for so many samples at the model's rate."""
@@ -105,7 +103,9 @@ class SoundCodec(Tokenizer[SoundBackbone]):
             coded.append(torch.cat([encoder.push(sound), encoder.finish()], 1))
         planes = torch.stack(coded).unbind(-1)
         sized = zip(planes, self.quantizer.codebook_sizes, strict=True)
-        return Codes(tuple(Plane(codes.contiguous(), size) for codes, size in sized), droppable_from=self.least_planes)
+        return Codes(
+            tuple(Plane(codes.contiguous(), size) for codes, size in sized), droppable_from=self.plane_counts[0]
+        )
 
     def decode(self, codes: Codes) -> Tensor:
         """Codes of all or of the first planes to samples `(B, C, (frames - delay) * hop)`; the caller cuts to the true length."""
@@ -146,16 +146,28 @@ class SoundCodec(Tokenizer[SoundBackbone]):
         """A `.lmc` file or pipe as a sound that is decoded while it is read; `live` decodes each packet as soon as it came."""
         return open_coded(self, source, name=name, live=live, partial=partial, excerpt=excerpt)
 
+    def packets(self, source: BinaryIO, *, partial: bool = False) -> PacketReader:
+        """The packets of a file or pipe."""
+        return PacketReader(
+            source,
+            priors=self.priors_by_hash(),
+            packet=self.block,
+            choices=self.plane_counts,
+            partial=partial,
+        )
+
     def read_codes(self, source: BinaryIO, *, partial: bool = False) -> Codes:
         """The codes `(1, C, frames)` of the planes that all packets have, without the decoder network; lost frames are left out."""
-        packets = PacketReader(source, priors=self.priors_by_hash(), packet=self.block, partial=partial)
+        packets = self.packets(source, partial=partial)
         parts = [part.codes for part in packets.frames(AT_ONCE) if part.codes is not None]
         if not parts:
             raise BitstreamError("no packet is whole", "codes")
         kept = min(part.shape[-1] for part in parts)
         planes = torch.cat([part[..., :kept] for part in parts], 1)[None].unbind(-1)
         sized = zip(planes, self.quantizer.codebook_sizes[:kept], strict=True)
-        return Codes(tuple(Plane(codes.contiguous(), size) for codes, size in sized), droppable_from=self.least_planes)
+        return Codes(
+            tuple(Plane(codes.contiguous(), size) for codes, size in sized), droppable_from=self.plane_counts[0]
+        )
 
     def truncate(self, source: BinaryIO, sink: BinaryIO, planes: int) -> None:
         """Copy a file with the first planes of each packet only, none of which is computed anew."""

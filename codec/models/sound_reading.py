@@ -62,7 +62,7 @@ def open_coded(
         partial: conceal what is lost or damaged.
         excerpt: what is wanted.
     """
-    packets = PacketReader(source, priors=model.priors_by_hash(), packet=model.block, partial=partial)
+    packets = model.packets(source, partial=partial)
     fields = packets.fields
     format = _format(packets)
     first, end = excerpt.samples(fields.rate_hz)

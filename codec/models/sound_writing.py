@@ -16,7 +16,6 @@ from codec.media.resampling import Resampler
 from codec.media.sound import BLOCK, Samples, SoundFormat, SoundReader, pack_format
 from codec.models.base import Encoding
 from codec.models.frames import to_middle_and_side
-from codec.models.packet_reading import PacketReader
 from codec.models.packet_writing import PACKET_BYTES, Budget, PacketWriter
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def packet_frames(model: "SoundCodec", milliseconds: float | None, *, live: bool
 def _head(model: "SoundCodec", sound: SoundReader, coding_hash: bytes) -> Head:
     fields = AudioFields(sound.format.rate, sound.format.channels, sound.frames or 0)
     alphabets = tuple(model.quantizer.codebook_sizes)
-    return Head(fields, coding_hash[:HASH_BYTES], alphabets, droppable_from=model.least_planes, chunk_major=True)
+    return Head(fields, coding_hash[:HASH_BYTES], alphabets, droppable_from=model.plane_counts[0], chunk_major=True)
 
 
 def _tags(format: SoundFormat) -> list[Section]:
@@ -87,22 +86,22 @@ def _budget(model: "SoundCodec", channels: int, packet: int, bitrate: float | No
     if bitrate is None:
         return None
     frames_a_second = model.rate / model.hop
-    least = sum(math.log2(size) for size in model.quantizer.codebook_sizes[: model.least_planes])
+    least = sum(math.log2(size) for size in model.quantizer.codebook_sizes[: model.plane_counts[0]])
     needed = frames_a_second * (least * channels + 8 * PACKET_BYTES / packet)
     if bitrate < needed:
         raise UsageError(
             f"{channels} channels in packets of {1000 * packet / frames_a_second:.0f} ms need {needed / 1000:.2f} kbit/s "
             f"with this model, got {bitrate / 1000:.2f}"
         )
-    return Budget(bitrate / 8 / frames_a_second, model.least_planes, model.delay)
+    return Budget(bitrate / 8 / frames_a_second, model.plane_counts, model.delay)
 
 
 def cut_planes(model: "SoundCodec", source: BinaryIO, sink: BinaryIO, planes: int) -> None:
     """Copy a coded sound with at most so many planes a packet."""
-    packets = PacketReader(source, priors=model.priors_by_hash(), packet=model.block)
-    count, least = len(packets.head.alphabets), packets.head.droppable_from or len(packets.head.alphabets)
-    if not least <= planes <= count:
-        raise UsageError(f"this file can keep {least} to {count} planes, not {planes}")
+    packets = model.packets(source)
+    choices = [count for count in model.plane_counts if count <= len(packets.head.alphabets)]
+    if planes not in choices:
+        raise UsageError(f"this file can keep {', '.join(map(str, choices))} planes, not {planes}")
     head = replace(packets.head, alphabets=packets.head.alphabets[:planes])
     tags = [Section(SectionType.TAGS, payload=packets.tags)] if packets.tags else []
     writer = PacketWriter(sink, head, tags, packets.prior, packet=packets.packet, at_once=1, budget=None)

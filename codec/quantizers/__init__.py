@@ -1,7 +1,7 @@
 """Vectors to integers and back: one idea per file, channel-last, blind to modality."""
 
 from codec.quantizers.attention import AttentionMap
-from codec.quantizers.base import GridQuantized, GridQuantizer, Quantized, Quantizer, pass_gradient
+from codec.quantizers.base import GridQuantized, GridQuantizer, Quantized, Quantizer, pass_gradient, prefixes_of
 from codec.quantizers.bernoulli import Bernoulli
 from codec.quantizers.bit_entropy import BitEntropy
 from codec.quantizers.bsq import BSQ
@@ -129,4 +129,5 @@ __all__ = [
     "kmeans",
     "nearest",
     "pass_gradient",
+    "prefixes_of",
 ]

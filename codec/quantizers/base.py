@@ -41,7 +41,7 @@ class Quantizer(Protocol):
         """`(..., D)` to int64 `(..., Q)`; deterministic, independent of batch neighbours."""
 
     def decode(self, codes: Tensor) -> Tensor:
-        """int64 `(..., Q)` to `(..., D)`; a residual quantizer decodes any prefix of its codes."""
+        """int64 `(..., Q)` to `(..., D)`; a residual quantizer, which has `prefixes`, decodes so many first codes too."""
 
     def start(self, z: Tensor) -> None:
         """Set what depends on data from `(N, D)` vectors, once, before training; the same on every process."""
@@ -75,6 +75,12 @@ def average_losses(stages: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {
         name: torch.stack([losses[name] for losses in stages if name in losses]).sum() / len(stages) for name in names
     }
+
+
+def prefixes_of(quantizer: Quantizer) -> tuple[int, ...]:
+    """Numbers of first codes of a position that decode, ascending: those that the quantizer's `prefixes` states, or only all of them."""
+    stated: tuple[int, ...] | None = getattr(quantizer, "prefixes", None)
+    return (len(quantizer.codebook_sizes),) if stated is None else stated
 
 
 def whole_stages(widths: Sequence[int], count: int) -> list[int]:

@@ -6,7 +6,7 @@ predicted from the decoded one of the next coarser scale by a linear map, where 
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ class CrossScaleVectors(nn.Module):
         predictions = [_Prediction(coarse.dim, fine.dim) for coarse, fine in pairwise(levels)]
         self.scales = CrossScale(levels, predictions, dropout=dropout)
         self.dim, self.codebook_sizes = sum(self.scales.dims), self.scales.codebook_sizes
+        self.prefixes = tuple(accumulate(len(level.codebook_sizes) for level in levels))
         self._predictions = tuple(predictions)
 
     def encode(self, z: Tensor) -> Tensor:

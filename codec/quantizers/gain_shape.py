@@ -7,7 +7,7 @@ waveform and voice coding".
 import torch
 from torch import Tensor, nn
 
-from codec.quantizers.base import Quantized, Quantizer, pass_gradient
+from codec.quantizers.base import Quantized, Quantizer, pass_gradient, prefixes_of
 from codec.quantizers.processes import from_first_process, gather_rows
 
 ROWS = 1 << 16  # vectors from which the range of lengths is taken
@@ -36,6 +36,7 @@ class GainShape(nn.Module):
         self.shape, self.gain_levels = shape, gain_levels
         self.dim = shape.dim
         self.codebook_sizes = (gain_levels, *shape.codebook_sizes)
+        self.prefixes = tuple(1 + count for count in prefixes_of(shape))
         low, high = gain_range if gain_range is not None else (0.25 * self.dim**0.5, 2 * self.dim**0.5)
         if not 0 < low <= high:
             raise ValueError(f"gains must be positive and ascend, got {low} to {high}")
@@ -48,7 +49,7 @@ class GainShape(nn.Module):
         return torch.cat([self._level(length), self.shape.encode(direction)], -1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """int64 `(..., Q)` codes to `(..., D)` vectors."""
+        """int64 `(..., Q)` codes, or as many first ones as the shape decodes, to `(..., D)` vectors."""
         return self.gains[codes[..., :1]] * self.shape.decode(codes[..., 1:])
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from codec.quantizers.base import Quantized, Quantizer
+from codec.quantizers.base import Quantized, Quantizer, prefixes_of
 from codec.quantizers.blocks import by_blocks
 from codec.quantizers.processes import from_first_process, gather_rows
 
@@ -58,7 +58,7 @@ class Mapped(nn.Module):
             raise ValueError(f"the maps lead from {down.linear.in_features} to {up.linear.out_features} dimensions")
         self.down, self.quantizer, self.up = down, quantizer, up
         self.dim = down.linear.in_features
-        self.codebook_sizes = quantizer.codebook_sizes
+        self.codebook_sizes, self.prefixes = quantizer.codebook_sizes, prefixes_of(quantizer)
 
     def encode(self, z: Tensor) -> Tensor:
         """`(..., D)` vectors to int64 `(..., Q)` codes."""

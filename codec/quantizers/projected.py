@@ -6,7 +6,7 @@ Yu et al. 2021 (ViT-VQGAN), "factorised codes", arXiv:2110.04627.
 import torch
 from torch import Tensor, nn
 
-from codec.quantizers.base import Quantized, Quantizer
+from codec.quantizers.base import Quantized, Quantizer, prefixes_of
 from codec.quantizers.processes import from_first_process, gather_rows
 
 
@@ -22,7 +22,7 @@ class Projected(nn.Module):
         super().__init__()
         self.dim = dim
         self.quantizer = quantizer
-        self.codebook_sizes = quantizer.codebook_sizes
+        self.codebook_sizes, self.prefixes = quantizer.codebook_sizes, prefixes_of(quantizer)
         self.down = nn.Linear(dim, quantizer.dim)
         self.up = nn.Linear(quantizer.dim, dim)
 

@@ -4,6 +4,7 @@ Juang, Gray 1982, "Multiple stage vector quantization for speech coding"; Zeghid
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,7 @@ class Residual(nn.Module):
         self.codebook_sizes = tuple(size for stage in stages for size in stage.codebook_sizes)
         self._ordered = tuple(stages)
         self._widths = [len(stage.codebook_sizes) for stage in stages]
+        self.prefixes = tuple(accumulate(self._widths))
 
     def encode(self, z: Tensor) -> Tensor:
         """`(..., D)` vectors to int64 `(..., Q)` codes, coarse to fine."""

@@ -38,6 +38,8 @@ class SharedResidual(nn.Module):
         self.estimator = estimator if estimator is not None else StraightThrough()
         self.dim = quantizer.dim
         self.codebook_sizes = tuple(quantizer.codebook_sizes) * depth
+        width = len(quantizer.codebook_sizes)
+        self.prefixes = tuple(range(width, width * depth + 1, width))
 
     def encode(self, z: Tensor) -> Tensor:
         """`(..., D)` vectors to int64 `(..., Q)` codes, coarse to fine."""

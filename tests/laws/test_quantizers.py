@@ -10,7 +10,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from codec.quantizers import Projected, Residual, StraightThrough, VectorQuantizer, nearest
+from codec.quantizers import Projected, Residual, StraightThrough, VectorQuantizer, nearest, prefixes_of
 
 CONFIGS = sorted(Path("configs/model/quantizer").glob("*.yaml"))
 
@@ -130,6 +130,16 @@ def test_training_lowers_the_error_and_keeps_codes_alive(quantizer: Any) -> None
             optimizer.step()
         errors.append(float((out.vectors.detach() - z).square().mean()))
     assert sum(errors[-5:]) <= 1.02 * sum(errors[:5])
+
+
+def test_stated_prefixes_decode(quantizer: Any) -> None:
+    count = len(quantizer.codebook_sizes)
+    prefixes = prefixes_of(quantizer)
+    assert prefixes[-1] == count
+    assert list(prefixes) == sorted(set(prefixes))
+    codes = quantizer.encode(torch.randn(5, quantizer.dim))
+    for prefix in prefixes:
+        assert quantizer.decode(codes[:, :prefix]).shape == (5, quantizer.dim)
 
 
 def test_any_prefix_of_residual_codes_decodes_and_helps() -> None:

@@ -34,7 +34,7 @@ def sound_codec(block: int = 8) -> SoundCodec:
             torch.nn.init.normal_(parameter, std=0.02)
     stages = [VectorQuantizer(EMACodebook(16, DIM, kmeans_iterations=5)) for _ in range(3)]
     model = SoundCodec(
-        encoder, GainShape(Residual(stages), 16), decoder, latent_dim=DIM, rate=RATE, block=block, least_planes=2
+        encoder, GainShape(Residual(stages), 16), decoder, latent_dim=DIM, rate=RATE, block=block
     )
     model.quantizer.start(torch.randn(2000, DIM))
     return model.eval()
