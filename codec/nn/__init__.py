@@ -27,6 +27,7 @@ from codec.nn.sound import (
     lapped_basis,
     mdct_basis,
     pad_to_frames,
+    spectral_basis,
 )
 from codec.nn.swin import SwinAnalysis, SwinSynthesis
 
@@ -70,5 +71,6 @@ __all__ = [
     "mdct_basis",
     "pad_to_frames",
     "principal_basis",
+    "spectral_basis",
     "spread_of",
 ]

@@ -25,6 +25,7 @@ from codec.quantizers.digits import Digits
 from codec.quantizers.distances import Cosine, DotProduct, Euclidean, RateDistortion
 from codec.quantizers.dropout import StageDropout
 from codec.quantizers.e8 import E8, E8P
+from codec.quantizers.envelope import EnvelopeShape
 from codec.quantizers.estimators import Estimator, Rotation, StraightThrough, Synchronised
 from codec.quantizers.factorised import BranchAdapters, Disentanglement
 from codec.quantizers.fsq import FSQ, EvenLevels, PaperLevels
@@ -84,6 +85,7 @@ __all__ = [
     "DynamicGranularity",
     "EMACodebook",
     "Enlarge",
+    "EnvelopeShape",
     "Estimator",
     "Euclidean",
     "EvenLevels",

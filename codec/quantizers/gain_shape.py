@@ -54,10 +54,10 @@ class GainShape(nn.Module):
 
     @torch.no_grad()
     def start(self, z: Tensor) -> None:
-        """Spread the levels over all but the outer hundredths of the lengths of `(N, D)` vectors; the same on every process."""
+        """Spread the levels from the lowest hundredth to the largest of the lengths of `(N, D)` vectors; the same on every process."""
         length, direction = self._split(z.float())
         lengths = gather_rows(length)[:ROWS, 0]
-        low, high = torch.quantile(lengths, lengths.new_tensor([0.01, 0.99])).clamp_min(SMALLEST)
+        low, high = torch.quantile(lengths, lengths.new_tensor([0.01, 1.0])).clamp_min(SMALLEST)
         self._spread(from_first_process(torch.stack([torch.maximum(low, SPAN * high), high])))
         self.shape.start(direction)
 
@@ -67,7 +67,8 @@ class GainShape(nn.Module):
             length, direction = self._split(z.float())
             level = self._level(length.detach())
             gain = self.gains[level]
-            shape = self.shape(direction)
+            gentle = z.float() / length.detach().clamp_min(self.gains[0])  # else the gradient of silence has no bound
+            shape = self.shape(pass_gradient(gentle, direction.detach()))
             return Quantized(
                 vectors=pass_gradient(length, gain) * shape.vectors,
                 codes=torch.cat([level, shape.codes], -1),

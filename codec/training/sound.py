@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import lightning
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from codec.entropy import ideal_bits
 from codec.evaluation import MelDistance, pesq, si_sdr
 from codec.models import SoundCodec
-from codec.nn import LappedBasis, lapped_basis
+from codec.nn import LappedBasis, lapped_basis, spectral_basis
 from codec.training.autoencoder import AutoencoderTraining, Start
 from codec.training.balancer import BalancedSum
 from codec.training.losses import Distortion, WeightedSum
@@ -22,6 +22,7 @@ from codec.training.sound_tokens import clip_codes
 from codec.types import Codes, Media
 
 SILENCE = 1e-3  # latents this much shorter than usual, 60 dB, are silence: the range of a gain is not theirs
+BASES = {"principal": lapped_basis, "spectrum": spectral_basis}
 SHOWN = 2  # clips of each validation that can be listened to
 
 
@@ -48,6 +49,7 @@ class SoundTraining(AutoencoderTraining[SoundCodec]):
         pesq: measure PESQ in validation, which raises where a clip is not speech.
         warmup_frames: at the start of a crop that no loss is taken of, as what lies before them is unknown.
         start_from_data: begin at a lapped transform of the data, where the backbones have one, and k-means of latents.
+        start_basis: `principal` components of the lapped transform, or its `spectrum` as it is, for quantizers that know bands.
         start_transform: checkpoint whose encoder and decoder begin the run in place of it; the codebook is new.
         keep_codes_of: checkpoint whose encoder, quantizer and priors stay as they are and whose decoder begins the run: only the
             decoder is trained, at all numbers of `planes`, and decodes that checkpoint's files.
@@ -67,6 +69,7 @@ class SoundTraining(AutoencoderTraining[SoundCodec]):
         pesq: bool = False,
         warmup_frames: int = 0,
         start_from_data: bool = True,
+        start_basis: Literal["principal", "spectrum"] = "principal",
         start_transform: str | None = None,
         keep_codes_of: str | None = None,
         start_batches: int = 40,
@@ -81,7 +84,9 @@ class SoundTraining(AutoencoderTraining[SoundCodec]):
             total_steps=total_steps,
             usage_window=usage_window,
         )
-        self.planes, self.pesq, self.warmup_frames = tuple(planes), pesq, warmup_frames
+        if start_basis not in BASES:
+            raise ValueError(f"a basis is one of {', '.join(BASES)}, got {start_basis!r}")
+        self.planes, self.pesq, self.warmup_frames, self.start_basis = tuple(planes), pesq, warmup_frames, start_basis
         _check_planes(self.model, self.planes)
         self._mel = [MelDistance(self.model.rate)]  # in a list, as it is no part of the model
 
@@ -96,10 +101,10 @@ class SoundTraining(AutoencoderTraining[SoundCodec]):
         return batch
 
     def start_transform_from(self, batches: Sequence[Tensor]) -> None:
-        """The principal components of a lapped transform, for backbones that have one."""
+        """A lapped transform of the data, for backbones that have one."""
         halves = [half for half in (self.model.encoder, self.model.decoder) if isinstance(half, StartsFromLapped)]
         if halves:
-            basis = lapped_basis(batches, self.model.latent_dim, self.model.hop)
+            basis = BASES[self.start_basis](batches, self.model.latent_dim, self.model.hop)
             for half in halves:
                 half.start_from(basis)
 

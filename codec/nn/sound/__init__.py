@@ -9,7 +9,7 @@ An encoder takes float samples `(B, 1, T * hop)`, full scale 1, to frames `(B, D
 Zeros stand for what lies before the sound. A result whose whole past was given does not depend on where the input began.
 """
 
-from codec.nn.sound.basis import LappedBasis, lapped_basis, mdct_basis
+from codec.nn.sound.basis import LappedBasis, lapped_basis, mdct_basis, spectral_basis
 from codec.nn.sound.causal import fold_weight_norm
 from codec.nn.sound.dac import DacDecoder, DacEncoder
 from codec.nn.sound.esc import BandPyramid, EscDecoder, EscEncoder
@@ -35,4 +35,5 @@ __all__ = [
     "lapped_basis",
     "mdct_basis",
     "pad_to_frames",
+    "spectral_basis",
 ]

@@ -42,9 +42,29 @@ def mdct_basis(dim: int, hop: int, step: float = 1.0) -> LappedBasis:
 
 
 @torch.no_grad()
+def spectral_basis(batches: Iterable[Tensor], dim: int, hop: int) -> LappedBasis:
+    """The same, with the step at which latents of sounds `(B, 1, T * hop)` have a mean square of 1."""
+    _check_dim(dim, hop)
+    variances = _moments(batches, hop).diagonal()[:dim]
+    return mdct_basis(dim, hop, float(variances.mean().sqrt()))
+
+
+@torch.no_grad()
 def lapped_basis(batches: Iterable[Tensor], dim: int, hop: int) -> LappedBasis:
     """The `dim` strongest principal components of the MDCT of sounds `(B, 1, T * hop)`, strongest first."""
     _check_dim(dim, hop)
+    variances, vectors = torch.linalg.eigh(_moments(batches, hop))
+    step = variances.flip(0)[:dim].clamp_min(0).mean().sqrt()
+    return LappedBasis((vectors.T.flip(0)[:dim] @ cosine_directions(hop).double()).float(), float(step))
+
+
+def _check_dim(dim: int, hop: int) -> None:
+    if not 1 <= dim <= hop:
+        raise ValueError(f"a lapped transform of hop {hop} has 1 to {hop} directions, got {dim}")
+
+
+def _moments(batches: Iterable[Tensor], hop: int) -> Tensor:
+    """Mean products of the coefficients of the MDCT of sounds, float64 `(hop, hop)`."""
     cosines, window = cosine_directions(hop), sine_window(hop)
     count, moments = 0, torch.zeros(hop, hop, dtype=torch.float64)
     for batch in batches:
@@ -52,11 +72,4 @@ def lapped_basis(batches: Iterable[Tensor], dim: int, hop: int) -> LappedBasis:
         count, moments = count + len(rows), moments + (rows.T @ rows).double()
     if not moments.any():
         raise ValueError(f"a basis needs sound, got {count} frames of silence")
-    variances, vectors = torch.linalg.eigh(moments / count)
-    step = variances.flip(0)[:dim].clamp_min(0).mean().sqrt()
-    return LappedBasis((vectors.T.flip(0)[:dim] @ cosines.double()).float(), float(step))
-
-
-def _check_dim(dim: int, hop: int) -> None:
-    if not 1 <= dim <= hop:
-        raise ValueError(f"a lapped transform of hop {hop} has 1 to {hop} directions, got {dim}")
+    return moments / count
