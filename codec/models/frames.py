@@ -90,14 +90,17 @@ class FrameEncoder:
 
     @torch.inference_mode()
     def _codes(self, windows: Iterable[Tensor]) -> Tensor:
-        """Windows `(C, (past + block) * hop)` to `(C, frames, Q)`, channel by channel, so that none changes another."""
-        codes = [torch.stack([self._channel_codes(channel) for channel in window]) for window in windows]
-        self._done += len(codes) * self._block
-        return torch.cat([self._nothing, *codes], 1)
+        """Windows `(C, (past + block) * hop)` to `(C, frames, Q)`: networks channel by channel, so that none changes another.
 
-    def _channel_codes(self, samples: Tensor) -> Tensor:
-        latents = self._encoder(samples[None, None].to(device_of(self._encoder)))
-        return self._quantizer.encode(latents[0, :, self._encoder.past :].T).cpu()
+        Codes do not depend on what is quantized with them, so all windows are together.
+        """
+        latents = [torch.stack([self._latents(channel) for channel in window]) for window in windows]
+        self._done += len(latents) * self._block
+        return self._quantizer.encode(torch.cat(latents, 1)).cpu() if latents else self._nothing
+
+    def _latents(self, samples: Tensor) -> Tensor:
+        """`((past + block) * hop,)` to `(block, D)`."""
+        return self._encoder(samples[None, None].to(device_of(self._encoder)))[0, :, self._encoder.past :].T
 
 
 class FrameDecoder:
