@@ -49,7 +49,7 @@ def _parts(config: DictConfig) -> Parts:
 def _tokenizer(config: DictConfig) -> Parts:
     model = _plain(config.model)
     module = instantiate(config.training, model=build(model), fidelity=config.loss.fidelity, loss=config.loss.weights)
-    export = ExportCheckpoint(str(Path(config.output) / config.name), model, config.note)
+    export = ExportCheckpoint(str(Path(config.output) / config.name), model, config.note, **config.get("export", {}))
     return module, instantiate(config.data), export
 
 

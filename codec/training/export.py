@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from codec.models import SoundCodec, TokenCodec, find, load_as, save
+from codec.models.checkpoint import in_eight_bits
 from codec.training.autoencoder import AutoencoderTraining
 from codec.training.datamodule import pictures
 from codec.training.pack import ImagePack
@@ -48,10 +49,11 @@ class ExportCheckpoint(lightning.Callback):
         folder: of the checkpoint.
         config: the resolved model subtree.
         note: first line of the card.
+        coarse_codewords: round codewords to 8 bits, which halves them in the checkpoint; errors of one residual stage are left to the next.
     """
 
-    def __init__(self, folder: str, config: dict[str, Any], note: str = "") -> None:
-        self.folder, self.config, self.note = Path(folder), config, note
+    def __init__(self, folder: str, config: dict[str, Any], note: str = "", *, coarse_codewords: bool = False) -> None:
+        self.folder, self.config, self.note, self.coarse_codewords = Path(folder), config, note, coarse_codewords
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Averaged weights are in place by now."""
@@ -60,6 +62,8 @@ class ExportCheckpoint(lightning.Callback):
         module = cast(AutoencoderTraining[Any], pl_module)
         model, config = module.model.cpu().eval(), self.config
         if module.keep_codes_of is None:
+            if self.coarse_codewords:
+                round_codewords(model.quantizer)
             data = cast(TrainingMedia, trainer.datamodule)  # type: ignore[attr-defined]
             model.prior.fit(_hits(model, data.train_media(), module.codes_of))
         else:
@@ -70,6 +74,15 @@ class ExportCheckpoint(lightning.Callback):
         lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]
         lines += [f"- {name}: {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())]
         return "\n".join(lines) + "\n"
+
+
+@torch.no_grad()
+def round_codewords(quantizer: object) -> None:
+    """Round the tables of a quantizer to numbers of 8 bits, in place."""
+    for part in cast(torch.nn.Module, quantizer).modules():
+        rows = getattr(part, "rows", None)
+        if isinstance(rows, Tensor):
+            rows.copy_(in_eight_bits(rows).float())
 
 
 def with_decoder(kept: str, trained: Tokenizing, config: dict[str, Any]) -> tuple[Tokenizing, dict[str, Any]]:

@@ -8,6 +8,7 @@ import torch
 
 from codec.errors import ModelNotFoundError
 from codec.models import checkpoint
+from codec.training.export import round_codewords
 from tests.conftest import synthetic_picture
 
 CONFIG: dict[str, Any] = {
@@ -32,6 +33,19 @@ def test_a_loaded_model_makes_the_same_codes(folder: Path) -> None:
     one, two = checkpoint.load(folder), checkpoint.load(folder)
     assert torch.equal(one.encode(picture).planes[0].codes, two.encode(picture).planes[0].codes)
     assert one.coding_hash().hex() == checkpoint.read_info(folder).coding_hashes["static"]
+
+
+def test_codewords_of_eight_bits_take_half_the_space_and_lose_nothing_more(tmp_path: Path) -> None:
+    codebook = {"_target_": "codec.quantizers.EMACodebook", "codebook_size": 512, "dim": 4}
+    config = CONFIG | {"quantizer": {"_target_": "codec.quantizers.VectorQuantizer", "codebook": codebook}}
+    model: Any = checkpoint.build(config)
+    model.quantizer.start(torch.randn(2000, 4))
+    sizes = [checkpoint.save(tmp_path / "half", model, config, "").bytes]
+    round_codewords(model.quantizer)
+    sizes.append(checkpoint.save(tmp_path / "eight", model, config, "").bytes)
+    assert sizes[0] - sizes[1] == 512 * 4
+    stored: Any = checkpoint.load(tmp_path / "eight")
+    assert torch.equal(stored.quantizer.codebook.rows, model.quantizer.codebook.rows)
 
 
 def test_find_by_name_newest_version_and_hash(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
