@@ -33,9 +33,7 @@ def sound_codec(block: int = 8) -> SoundCodec:
         for parameter in backbone.leave.parameters():
             torch.nn.init.normal_(parameter, std=0.02)
     stages = [VectorQuantizer(EMACodebook(16, DIM, kmeans_iterations=5)) for _ in range(3)]
-    model = SoundCodec(
-        encoder, GainShape(Residual(stages), 16), decoder, latent_dim=DIM, rate=RATE, block=block
-    )
+    model = SoundCodec(encoder, GainShape(Residual(stages), 16), decoder, latent_dim=DIM, rate=RATE, block=block)
     model.quantizer.start(torch.randn(2000, DIM))
     return model.eval()
 
