@@ -135,7 +135,7 @@ def test_a_new_decoder_reads_old_files(root: Path, trained: Path, tmp_path: Path
 def test_a_prior_makes_files_smaller_that_it_reads(root: Path, trained: Path, tmp_path: Path) -> None:
     tokenizer = trained / "audio-speech-16k"
     prior = [f"tokenizer={tokenizer}", "name=with-prior", "total_steps=30", "tokens.levels_db=[0,-6]"]
-    quick = ["training.optimisation.learning_rate=2e-3", "training.optimisation.warmup_steps=3"]
+    quick = ["training.optimisation.learning_rate=1e-2", "training.optimisation.warmup_steps=3"]
     run("train_sound_prior", root, tmp_path, *prior, *quick)
     model = load_as(SoundCodec, tmp_path / "with-prior")
     media = sound(1.0)
