@@ -67,7 +67,7 @@ class GainShape(nn.Module):
             length, direction = self._split(z.float())
             level = self._level(length.detach())
             gain = self.gains[level]
-            gentle = z.float() / length.detach().clamp_min(self.gains[0])  # else the gradient of silence has no bound
+            gentle = z.float() / length.clamp_min(self.gains[0])  # else the gradient of silence has no bound
             shape = self.shape(pass_gradient(gentle, direction.detach()))
             return Quantized(
                 vectors=pass_gradient(length, gain) * shape.vectors,

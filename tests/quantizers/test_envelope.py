@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from codec.quantizers import EMACodebook, EnvelopeShape, Residual, VectorQuantizer
+from codec.quantizers import EMACodebook, EnvelopeShape, GainShape, Residual, VectorQuantizer
 
 EDGES, DIM = (0, 4, 8, 16), 32
 
@@ -78,3 +78,17 @@ def test_edges_must_ascend(edges: tuple[int, ...]) -> None:
 def test_bands_must_agree() -> None:
     with pytest.raises(ValueError, match="4 bands, but the envelope's quantizer works on 3"):
         EnvelopeShape(table(8, 3), table(8, DIM), EDGES)
+
+
+def test_the_gradient_of_a_direction_does_not_change_the_length() -> None:
+    """And has a bound in silence, where a direction is nothing."""
+    quantizer = GainShape(Residual([table(64, DIM)]), 16).eval()
+    quantizer.start(spectra())
+    z = spectra(50).requires_grad_()
+    quantizer(z).losses["commitment"].backward()
+    assert z.grad is not None
+    assert (z.grad * z).sum(1).abs().max() < 1e-5 * z.grad.norm(dim=1).max() * z.norm(dim=1).max()
+    silence = torch.zeros(3, DIM, requires_grad=True)
+    quantizer(silence).vectors.sum().backward()
+    assert silence.grad is not None
+    assert silence.grad.abs().max() < 10
