@@ -18,7 +18,7 @@ from codec.types import Codes, Plane
 GOLDEN = Path(__file__).parent / "golden"
 CODES = {"colour": "b9ec98c9bd05f6cb", "grey": "edbdcaef8cfde11f"}
 
-SOUNDS = {"tones": "e2c01b24a9410fcf", "live": "e2c01b24a9410fcf"}
+SOUNDS = {"tones": "f846459f71503e6b", "live": "f846459f71503e6b"}
 
 FRESH = """
 import hashlib, sys, torch

@@ -121,7 +121,7 @@ def load_as(kind: type[Model], wanted: str | Path) -> Model:
 
 
 def save(folder: Path, model: "Codec", config: dict[str, Any], card: str) -> CheckpointInfo:
-    """Write a checkpoint: matrices in half precision, or in eight bits where that loses nothing, vectors and integers as they are.
+    """Write a checkpoint: matrices in half precision, codewords in eight bits where that loses nothing, vectors and integers as they are.
 
     What only training needs stays behind: the float twin of a learned prior, and sums that follow from codewords and hits.
     """
@@ -131,7 +131,7 @@ def save(folder: Path, model: "Codec", config: dict[str, Any], card: str) -> Che
 
     folder.mkdir(parents=True, exist_ok=True)
     twins = model.float_twins()
-    state = {name: _narrow(t) for name, t in model.state_dict().items() if name not in twins and not _is_sum(name)}
+    state = {name: _narrow(name, t) for name, t in model.state_dict().items() if name not in twins and not _is_sum(name)}
     stored = cast("Codec", build(config))
     _fill(stored, {name: _widen(tensor) for name, tensor in state.items()})
     with torch.inference_mode():
@@ -225,12 +225,13 @@ def _read_metadata(weights: Path) -> dict[str, str]:
     return cast(dict[str, str], metadata)
 
 
-def _narrow(tensor: "Tensor") -> "Tensor":
-    """Matrices in half precision, or in eight bits where those lose nothing."""
+def _narrow(name: str, tensor: "Tensor") -> "Tensor":
+    """Matrices in half precision; codewords that were rounded to eight bits keep to them."""
     if not tensor.is_floating_point() or tensor.ndim < 2:
         return tensor.contiguous()
     eight = in_eight_bits(tensor)
-    return eight if bool((eight.float() == tensor).all()) else tensor.half().contiguous()
+    rounded = name.endswith(".rows") and bool((eight.float() == tensor).all())
+    return eight if rounded else tensor.half().contiguous()
 
 
 def in_eight_bits(tensor: "Tensor") -> "Tensor":

@@ -43,7 +43,6 @@ class PacketReader:
     Args:
         source: opened file or pipe.
         priors: what can be read, by coding hash (its first 8 bytes).
-        packet: frames of a packet where the file does not say.
         choices: how many planes a packet may have.
         partial: pass over what is damaged instead of refusing it.
 
@@ -54,7 +53,6 @@ class PacketReader:
         packet: frames of each packet but the last.
         tags: payload of the TAGS section.
         partial: as asked for.
-        lost: packets that were missing or damaged, so far.
     """
 
     def __init__(
@@ -62,7 +60,6 @@ class PacketReader:
         source: BinaryIO,
         *,
         priors: Mapping[bytes, EntropyModel],
-        packet: int,
         choices: Container[int],
         partial: bool = False,
     ) -> None:
@@ -75,7 +72,7 @@ class PacketReader:
             known = " or ".join(coding_hash.hex() for coding_hash in priors)
             raise ModelMismatchError(f"the file needs model {self.head.coding_hash.hex()}, this is {known}", "head")
         self.fields, self.prior = self.head.fields, priors[self.head.coding_hash]
-        self.packet, self.tags, self.lost = packet, b"", 0
+        self.packet, self.tags = 0, b""
         self._sections = iter(self._reader)
         self._first = self._lead()
         self._expected = 0
@@ -115,6 +112,8 @@ class PacketReader:
         """Read what stands before all packets; the first of them, if there is one, has been read then too."""
         for section in self._sections:
             if section.type == SectionType.CODES:
+                if not self.packet:
+                    raise BitstreamError("it stands before PACKET, which says how long packets are", section.title)
                 return [section]
             if section.type == SectionType.PACKET:
                 self.packet = parse_packet_frames(section.payload)
@@ -140,7 +139,6 @@ class PacketReader:
             if packet.planes not in self._choices:
                 raise BitstreamError(f"{packet.planes} planes are no whole levels of this model", section.title)
             last = packet.frames is not None
-            self.lost += gap
             yield section.chunk, packet
 
     def _decoded(self, packets: list[tuple[int, Packet]]) -> Iterator[Frames]:

@@ -36,7 +36,7 @@ class SoundCodec(Tokenizer[SoundBackbone]):
         learned_prior: as of every tokenizer.
         latent_dim: stated once, checked against the quantizer.
         rate: samples a second that the networks work at; sounds of other rates are converted.
-        block: frames that are computed at once, and a packet unless another length is asked for.
+        block: frames that are computed at once, and a packet of a stream unless another length is asked for.
 
     Attributes:
         plane_counts: how many of its codes a frame may have, ascending; the last is all of them.
@@ -65,8 +65,8 @@ class SoundCodec(Tokenizer[SoundBackbone]):
         self.plane_counts = prefixes_of(quantizer)
 
     def geometry(self) -> dict[str, int]:
-        """All that says how many frames a sound has; a block is the packet of files that name none."""
-        return {"hop": self.hop, "rate": self.rate, "delay": self.delay, "block": self.block}
+        """All that says how many frames a sound has; a block is only how the codes are computed."""
+        return {"hop": self.hop, "rate": self.rate, "delay": self.delay}
 
     def frames(self, samples: int) -> int:
         """How many frames stand for so many samples at the model's rate."""
@@ -148,13 +148,7 @@ class SoundCodec(Tokenizer[SoundBackbone]):
 
     def packets(self, source: BinaryIO, *, partial: bool = False) -> PacketReader:
         """The packets of a file or pipe."""
-        return PacketReader(
-            source,
-            priors=self.priors_by_hash(),
-            packet=self.block,
-            choices=self.plane_counts,
-            partial=partial,
-        )
+        return PacketReader(source, priors=self.priors_by_hash(), choices=self.plane_counts, partial=partial)
 
     def read_codes(self, source: BinaryIO, *, partial: bool = False) -> Codes:
         """The codes `(1, C, frames)` of the planes that all packets have, without the decoder network; lost frames are left out."""

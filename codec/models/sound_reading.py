@@ -100,12 +100,9 @@ def _seek(model: "SoundCodec", packets: PacketReader, first: int) -> int:
 def _decoded(model: "SoundCodec", packets: PacketReader, begin: int, at_once: int) -> Iterator[Samples]:
     """Samples `(n, C)` at the rate of the file, from the one of frame `begin` on."""
     decoder = model.frame_decoder(packets.fields.channels, packets.packet)
-    count = begin
 
     def samples() -> Iterator[Samples]:
-        nonlocal count
         for vectors in vectors_of(model, packets.frames(at_once)):
-            count += vectors.shape[1]
             yield _channels_last(decoder.push(vectors))
         yield _channels_last(decoder.finish())
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from codec.container import Reader, SectionType, Writer
 from codec.errors import BitstreamError, UsageError
 from codec.evaluation import si_sdr
 from codec.media import SoundReader
@@ -205,3 +206,15 @@ def test_codes_do_not_depend_on_threads(model: SoundCodec, threads: int) -> None
         assert same(model.encode(tones(3000).samples[None]), reference)
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_file_that_does_not_say_how_long_packets_are_is_damaged(model: SoundCodec) -> None:
+    sink, data = io.BytesIO(), model.compress(tones(500))
+    reader = Reader(io.BytesIO(data))
+    writer = Writer(sink, reader.head)
+    for section in reader:
+        if section.type != SectionType.PACKET:
+            writer.write(section)
+    writer.finish()
+    with pytest.raises(BitstreamError, match="before PACKET"):
+        model.decompress(sink.getvalue())
