@@ -49,7 +49,7 @@ class Lockstep:
             yield packet, edges[packet], edges[packet + 1]
 
 
-class PacketWriter:
+class LockstepWriter:
     """Codes what passes by, a stream a packet.
 
     Args:
@@ -69,7 +69,7 @@ class PacketWriter:
         return [encoder.finish() for encoder in self._encoders]
 
 
-class PacketReader:
+class LockstepReader:
     """Codes from a stream a packet; planes that a packet lacks are of no account.
 
     Args:
@@ -124,7 +124,7 @@ def encode_packets(model: EntropyModel, planes: Sequence[Tensor], counts: Sequen
         counts: how many planes each packet holds, 1 or more; all if None.
     """
     packets = _packets_of(model, planes, counts)
-    writer = PacketWriter(packets)
+    writer = LockstepWriter(packets)
     walk(model, packets.layout, source_of(model, planes), writer, planes=packets.planes)
     return writer.finish()
 
@@ -137,7 +137,7 @@ def decode_packets(
     Streams' ends and codes' ranges are checked: a `BitstreamError` names the packet.
     """
     packets = _lockstep(model, grid, counts, len(streams))
-    source = PacketReader(packets, streams)
+    source = LockstepReader(packets, streams)
     known = walk(model, packets.layout, source, planes=packets.planes)
     source.finish()
     planes = [codes.reshape(len(streams), packets.size) for codes in known.codes]

@@ -131,7 +131,9 @@ def save(folder: Path, model: "Codec", config: dict[str, Any], card: str) -> Che
 
     folder.mkdir(parents=True, exist_ok=True)
     twins = model.float_twins()
-    state = {name: _narrow(name, t) for name, t in model.state_dict().items() if name not in twins and not _is_sum(name)}
+    state = {
+        name: _narrow(name, t) for name, t in model.state_dict().items() if name not in twins and not _is_sum(name)
+    }
     stored = cast("Codec", build(config))
     _fill(stored, {name: _widen(tensor) for name, tensor in state.items()})
     with torch.inference_mode():

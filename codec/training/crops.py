@@ -1,17 +1,16 @@
 """An endless stream of training crops in which batch n is a function of the seed and n alone, so that resuming is exact."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, get_worker_info
+from torch.utils.data import Dataset
 
+from codec.training.endless import Endless
 from codec.training.pack import ImagePack
 
 
-class EndlessCrops(IterableDataset[Tensor]):
+class EndlessCrops(Endless[Tensor]):
     """Batches of random crops, mirrored half of the time.
 
     Yields uint8 `(batch_size, 3, crop, crop)`. Pictures smaller than the crop are extended by reflection.
@@ -21,9 +20,9 @@ class EndlessCrops(IterableDataset[Tensor]):
         batch_size: crops a batch.
         crop: side in pixels.
         seed: of the whole stream.
-        first_batch: where to begin, the number of batches already trained on by this process.
-        rank: of this process.
-        world_size: number of processes; each sees other batches.
+        first_batch: as of `Endless`.
+        rank: likewise.
+        world_size: likewise.
     """
 
     def __init__(
@@ -39,16 +38,8 @@ class EndlessCrops(IterableDataset[Tensor]):
     ) -> None:
         if len(pack) == 0:
             raise ValueError("the pack holds no pictures")
+        super().__init__(first_batch, rank, world_size)
         self.pack, self.batch_size, self.crop, self.seed = pack, batch_size, crop, seed
-        self.first_batch, self.rank, self.world_size = first_batch, rank, world_size
-
-    def __iter__(self) -> Iterator[Tensor]:
-        worker = get_worker_info()
-        step = worker.num_workers if worker else 1
-        number = self.first_batch + (worker.id if worker else 0)
-        while True:
-            yield self.batch(number * self.world_size + self.rank)
-            number += step
 
     def batch(self, number: int) -> Tensor:
         """The batch of a number, the same on every call."""

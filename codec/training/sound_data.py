@@ -9,10 +9,11 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
 from codec.models import SoundCodec
 from codec.training.audio_pack import FULL_SCALE, AudioCrops, AudioPack, open_audio_pack
+from codec.training.endless import Endless
 from codec.training.sound_augmentation import SoundAugmentation
 
 
@@ -48,8 +49,8 @@ class Clip(NamedTuple):
         return Path(self.name).parts[0]
 
 
-class SoundCrops(IterableDataset[Tensor]):
-    """An endless stream of crops `(batch_size, 1, crop)`, in which batch n is a function of the seed and n alone.
+class SoundCrops(Endless[Tensor]):
+    """Batches of crops `(batch_size, 1, crop)`.
 
     Args:
         packs: the clips.
@@ -58,9 +59,9 @@ class SoundCrops(IterableDataset[Tensor]):
         crop: length in samples.
         seed: of the whole stream.
         augmentation: of each batch.
-        first_batch: where to begin, the number of batches already trained on by this process.
-        rank: of this process.
-        world_size: number of processes; each sees other batches.
+        first_batch: as of `Endless`.
+        rank: likewise.
+        world_size: likewise.
     """
 
     def __init__(
@@ -76,17 +77,9 @@ class SoundCrops(IterableDataset[Tensor]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
+        super().__init__(first_batch, rank, world_size)
         self._crops = [AudioCrops(pack, batch_size=batch_size, crop=crop, seed=seed) for pack in packs]
         self.shares, self.batch_size, self.seed, self.augmentation = tuple(shares), batch_size, seed, augmentation
-        self.first_batch, self.rank, self.world_size = first_batch, rank, world_size
-
-    def __iter__(self) -> Iterator[Tensor]:
-        worker = get_worker_info()
-        step = worker.num_workers if worker else 1
-        number = self.first_batch + (worker.id if worker else 0)
-        while True:
-            yield self.batch(number * self.world_size + self.rank)
-            number += step
 
     def batch(self, number: int) -> Tensor:
         """The batch of a number, the same on every call."""

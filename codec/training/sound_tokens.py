@@ -1,6 +1,6 @@
 """Tokens of sounds, made once and kept in a cache, and packets of them: what a token prior of sound is trained on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from codec.models import SoundCodec
 from codec.training.audio_pack import AudioPack
+from codec.training.endless import Endless
 from codec.training.sound_data import SoundData, clip_of
 from codec.training.tokens import Grids, stored_grids
 
@@ -83,29 +84,24 @@ class SoundTokens(lightning.LightningDataModule):
         return codes
 
 
-class EndlessPackets(IterableDataset[Grids]):
-    """Batch n is a function of the seed and n alone, so that resuming is exact; every frame is as likely to be seen.
+class EndlessPackets(Endless[Grids]):
+    """Batches of packets; every frame is as likely to be seen.
 
     Args:
         clips: int64 `(Q, T)` each; shorter ones than a packet are left out.
         packets: a batch.
         frames: of a packet.
         seed: of the whole stream.
-        first_batch: where to begin.
+        first_batch: as of `Endless`.
     """
 
     def __init__(self, clips: Grids, packets: int, frames: int, seed: int, first_batch: int = 0) -> None:
+        super().__init__(first_batch)
         self._clips = [codes for codes in clips if codes.shape[1] >= frames]
         if not self._clips:
             raise ValueError(f"no clip has a packet of {frames} frames")
-        self._packets, self._frames, self._seed, self._first = packets, frames, seed, first_batch
+        self._packets, self._frames, self._seed = packets, frames, seed
         self._starts = np.cumsum([codes.shape[1] - frames + 1 for codes in self._clips])  # of the clips up to each
-
-    def __iter__(self) -> Iterator[Grids]:
-        number = self._first
-        while True:
-            yield self.batch(number)
-            number += 1
 
     def batch(self, number: int) -> Grids:
         """One grid `(Q, packets, frames)`."""

@@ -1,7 +1,7 @@
 """Tokens of whole pictures, made once and kept in a cache: what a token prior is trained on."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,11 +9,12 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from codec.models import TokenCodec
 from codec.models.tokenizer import Tokenizer
 from codec.training.datamodule import ImageData
+from codec.training.endless import Endless
 from codec.training.pack import ImagePack
 
 Grids = list[Tensor]  # int64 (Q, rows, columns) of each picture; of sound, rows are packets and columns their frames
@@ -77,25 +78,24 @@ class TokenData(lightning.LightningDataModule):
         return DataLoader(self._grids[1], batch_size=None)  # type: ignore[arg-type]
 
 
-class EndlessGrids(IterableDataset[Grids]):
-    """Batch n is a function of the seed and n alone, so that resuming is exact.
+class EndlessGrids(Endless[Grids]):
+    """Batches of pictures.
 
     Args:
         grids: to draw from.
         pictures: a batch.
         seed: of the whole stream.
-        first_batch: where to begin.
+        first_batch: as of `Endless`.
     """
 
     def __init__(self, grids: Grids, pictures: int, seed: int, first_batch: int = 0) -> None:
-        self._grids, self._pictures, self._seed, self._first = grids, pictures, seed, first_batch
+        super().__init__(first_batch)
+        self._grids, self._pictures, self._seed = grids, pictures, seed
 
-    def __iter__(self) -> Iterator[Grids]:
-        number = self._first
-        while True:
-            chosen = np.random.default_rng([self._seed, number]).integers(len(self._grids), size=self._pictures)
-            yield [self._grids[i] for i in chosen]
-            number += 1
+    def batch(self, number: int) -> Grids:
+        """Pictures drawn evenly."""
+        chosen = np.random.default_rng([self._seed, number]).integers(len(self._grids), size=self._pictures)
+        return [self._grids[i] for i in chosen]
 
 
 def cached_grids(tokenizer: TokenCodec, pack: ImagePack, views: int, cache: Path) -> Grids:

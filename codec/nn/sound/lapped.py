@@ -19,11 +19,11 @@ GAIN = 8  # of the weights over those of a basis, whose entries are small beside
 SILENCE = 1e-3  # level of a frame, usual ones having 1, below which loudness no longer counts
 
 
-class LappedEncoder(nn.Module):
-    """Samples `(B, 1, T * hop)` to frames `(B, latent_dim, T)`, of mean square about 1 once started; causal.
+class Lapped(nn.Module):
+    """What encoder and decoder are made of: a linear map of windowed frames, and a network beside it that adds nothing at first.
 
     Args:
-        latent_dim: D.
+        sizes: channels in and out.
         hop: samples a frame; each sees its own and those of the frame before.
         width: channels of the blocks.
         depth: number of blocks.
@@ -35,79 +35,85 @@ class LappedEncoder(nn.Module):
     level: Tensor  # () root mean square of windowed samples
 
     def __init__(
-        self, latent_dim: int, *, hop: int = 320, width: int = 256, depth: int = 4, kernel: int = 5, expansion: int = 2
+        self, sizes: tuple[int, int], *, hop: int, width: int, depth: int, kernel: int = 5, expansion: int = 2
     ) -> None:
         super().__init__()
-        self.linear = nn.Linear(2 * hop, latent_dim, bias=False)
-        self.enter = nn.Linear(2 * hop + 1, width)
+        channels, outputs = sizes
+        self.linear = nn.Linear(channels, outputs, bias=False)
+        self.enter = nn.Linear(channels + 1, width)
         self.blocks = nn.Sequential(*frame_blocks(width, depth, kernel=kernel, expansion=expansion))
-        self.leave = nn.Conv1d(width, latent_dim, 1)
-        _start_at_zero(self.leave)
+        self.leave = nn.Linear(width, outputs)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
         self.register_buffer("window", sine_window(hop), persistent=False)
         self.register_buffer("level", torch.ones(()))
-        self.hop, self.past, self.future = hop, frames_back(self.blocks) + 2, 0
+        self.hop = hop
+
+    def mapped(self, frames: Tensor) -> Tensor:
+        """`(B, T, channels)` to `(B, T, outputs)`: the linear map, and what the network adds at the level of each frame."""
+        units, level = unit_level(frames)
+        learned = self.leave(self.blocks(self.enter(units).transpose(1, 2)).transpose(1, 2))
+        with torch.autocast(frames.device.type, enabled=False):  # a strong channel spans hundreds of steps
+            return self.linear(frames) / GAIN + level * learned.to(frames.dtype)
+
+    def _start(self, matrix: Tensor, basis: LappedBasis) -> None:
+        """Set the linear map; the network adds nothing yet."""
+        expected = self.linear.weight.shape
+        if matrix.shape != expected:
+            raise ValueError(
+                f"the map of the basis has shape {tuple(matrix.shape)}, expected {tuple(expected)}:"
+                " latent_dim directions of 2 * hop samples"
+            )
+        self.linear.weight.copy_(GAIN * matrix)
+        self.level.fill_(basis.level)
+
+
+class LappedEncoder(Lapped):
+    """Samples `(B, 1, T * hop)` to frames `(B, latent_dim, T)`, of mean square about 1 once started; causal.
+
+    Args:
+        latent_dim: D.
+        hop, width, depth, blocks: as of `Lapped`.
+    """
+
+    def __init__(self, latent_dim: int, *, hop: int = 320, width: int = 256, depth: int = 4, **blocks: int) -> None:
+        super().__init__((2 * hop, latent_dim), hop=hop, width=width, depth=depth, **blocks)
+        self.past, self.future = frames_back(self.blocks) + 2, 0
 
     @torch.no_grad()
     def start_from(self, basis: LappedBasis) -> None:
-        """Set the linear part to the basis; the network adds nothing yet."""
-        _check_basis(basis, self.linear.weight.shape)
-        self.linear.weight.copy_(GAIN * basis.level / basis.step * basis.directions)
-        self.level.fill_(basis.level)
+        """Set the linear map to the basis; the network adds nothing yet."""
+        self._start(basis.level / basis.step * basis.directions, basis)
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes as in the class text."""
         frames = lapped_frames(x.to(self.window.dtype), self.hop) * self.window / self.level
-        units, level = unit_level(frames)
-        learned = self.leave(self.blocks(self.enter(units).transpose(1, 2)))
-        with torch.autocast(x.device.type, enabled=False):  # a strong channel spans hundreds of steps
-            return (self.linear(frames) / GAIN).transpose(1, 2) + level.transpose(1, 2) * learned.to(frames.dtype)
+        return self.mapped(frames).transpose(1, 2)
 
 
-class LappedDecoder(nn.Module):
+class LappedDecoder(Lapped):
     """Frames `(B, latent_dim, T)` to samples `(B, 1, T * hop)`, about [-1, 1], not clamped: the mirror of `LappedEncoder`.
 
     Future 1: samples of a frame are whole once the next, which begins with them, is added.
 
     Args:
         latent_dim: D.
-        hop: samples a frame.
-        width: channels of the blocks.
-        depth: number of blocks.
-        kernel: frames that a block sees.
-        expansion: times as many channels inside a block.
+        hop, width, depth, blocks: as of `Lapped`.
     """
 
-    window: Tensor  # (2 * hop,)
-    level: Tensor  # () root mean square of windowed samples
-
-    def __init__(
-        self, latent_dim: int, *, hop: int = 320, width: int = 384, depth: int = 6, kernel: int = 5, expansion: int = 2
-    ) -> None:
-        super().__init__()
-        self.linear = nn.Linear(latent_dim, 2 * hop, bias=False)
-        self.enter = nn.Linear(latent_dim + 1, width)
-        self.blocks = nn.Sequential(*frame_blocks(width, depth, kernel=kernel, expansion=expansion))
-        self.leave = nn.Linear(width, 2 * hop)
-        _start_at_zero(self.leave)
-        self.register_buffer("window", sine_window(hop), persistent=False)
-        self.register_buffer("level", torch.ones(()))
-        self.hop, self.past, self.future = hop, frames_back(self.blocks) + 1, 1
+    def __init__(self, latent_dim: int, *, hop: int = 320, width: int = 384, depth: int = 6, **blocks: int) -> None:
+        super().__init__((latent_dim, 2 * hop), hop=hop, width=width, depth=depth, **blocks)
+        self.past, self.future = frames_back(self.blocks) + 1, 1
 
     @torch.no_grad()
     def start_from(self, basis: LappedBasis) -> None:
-        """Set the linear part to the transposed basis; the network adds nothing yet."""
-        _check_basis(basis, self.linear.weight.T.shape)
-        self.linear.weight.copy_(GAIN * basis.step / basis.level * basis.directions.T)
-        self.level.fill_(basis.level)
+        """Set the linear map to the transposed basis; the network adds nothing yet."""
+        self._start(basis.step / basis.level * basis.directions.T, basis)
 
     def forward(self, q: Tensor) -> Tensor:
         """Shapes as in the class text."""
-        rows = q.transpose(1, 2).to(self.window.dtype)
-        units, level = unit_level(rows)
-        learned = self.leave(self.blocks(self.enter(units).transpose(1, 2)).transpose(1, 2))
-        with torch.autocast(q.device.type, enabled=False):
-            frames = self.linear(rows) / GAIN + level * learned.to(rows.dtype)
-            return overlap_add(frames * self.level * self.window)
+        frames = self.mapped(q.transpose(1, 2).to(self.window.dtype))
+        return overlap_add(frames * self.level * self.window)
 
 
 def unit_level(frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,17 +124,3 @@ def unit_level(frames: Tensor) -> tuple[Tensor, Tensor]:
     level = (frames.square().mean(-1, keepdim=True) + SILENCE**2).sqrt()
     rise = (level / F.pad(level, (0, 0, 1, 0), value=SILENCE)[:, :-1]).log()
     return torch.cat([frames / level, rise], -1), level
-
-
-def _start_at_zero(layer: nn.Module) -> None:
-    """Let a layer add nothing at first."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-
-
-def _check_basis(basis: LappedBasis, expected: torch.Size) -> None:
-    shape = tuple(basis.directions.shape)
-    if shape != expected:
-        raise ValueError(
-            f"the basis has shape {shape}, expected {tuple(expected)}: latent_dim directions of 2 * hop samples"
-        )
