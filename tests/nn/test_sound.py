@@ -99,7 +99,7 @@ def test_a_louder_sound_comes_out_louder_and_no_different() -> None:
     """Of what is learned too; behind the first frames, before which lies silence of one level."""
     x = voices(frames=20)
     for part, given in zip(lapped_pair(lapped_basis([x], 8, HOP)), (x, torch.randn(4, 8, 20)), strict=True):
-        for parameter in part.leave.parameters():
+        for parameter in part.shaping.leave.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
         quiet, loud = (part(factor * given) for factor in (1, 30))
         whole = slice(quiet.shape[-1] // 2, None)
