@@ -30,7 +30,7 @@ def sound_codec(block: int = 8) -> SoundCodec:
     encoder, decoder = LappedEncoder(DIM, **sizes), LappedDecoder(DIM, **sizes)
     for backbone in (encoder, decoder):
         backbone.start_from(mdct_basis(DIM, HOP, 0.1))
-        for parameter in backbone.leave.parameters():
+        for parameter in backbone.shaping.leave.parameters():
             torch.nn.init.normal_(parameter, std=0.02)
     stages = [VectorQuantizer(EMACodebook(16, DIM, kmeans_iterations=5)) for _ in range(3)]
     model = SoundCodec(encoder, GainShape(Residual(stages), 16), decoder, latent_dim=DIM, rate=RATE, block=block)

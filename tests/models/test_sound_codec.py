@@ -72,7 +72,7 @@ def test_a_model_without_network_gives_the_sound_back() -> None:
     media = tones(4000)
     coarse = sound_codec()
     for backbone in (coarse.encoder, coarse.decoder):
-        for parameter in backbone.leave.parameters():  # type: ignore[attr-defined]
+        for parameter in backbone.shaping.leave.parameters():  # type: ignore[attr-defined]
             torch.nn.init.zeros_(parameter)
     coarse.quantizer.start(coarse.encoder(media.samples[None]).detach()[0].T)
     assert si_sdr(media.samples[0], coarse.decompress(coarse.compress(media)).samples[0]) > 1
