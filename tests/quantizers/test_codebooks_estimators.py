@@ -22,10 +22,12 @@ from codec.quantizers import (
     MaskedEuclidean,
     Orthogonality,
     Residual,
+    Rotation,
     StraightThrough,
     Synchronised,
     VectorQuantizer,
 )
+from codec.quantizers.codebooks.kmeans import kmeans
 from codec.quantizers.soft import noisy, score_blocks
 from tests.quantizers.sources import clusters, seeded
 
@@ -210,3 +212,24 @@ def test_a_codebook_without_extras_has_no_extra_modules() -> None:
     names = [name for name, _ in VectorQuantizer(EMACodebook(8, 4)).named_modules()]
     assert names == ["", "codebook", "distance", "estimator"]
     assert type(VectorQuantizer(EMACodebook(8, 4)).estimator) is StraightThrough
+
+
+def mean_gradient_along_codewords(estimator: Estimator) -> float:
+    """Of cells whose codewords are their centroids, for a decoder that gives back what it gets: share of a gradient's mean length."""
+    torch.manual_seed(0)
+    z = torch.randn(20_000, 4)
+    table = kmeans(z, 64, iterations=20)
+    codes = torch.cdist(z, table).argmin(1)
+    table = torch.zeros_like(table).index_add_(0, codes, z) / codes.bincount(minlength=64)[:, None]
+    q = table[codes]
+    free = z.clone().requires_grad_()
+    (estimator(free, q) - z).square().sum().backward()
+    assert free.grad is not None
+    along = (free.grad * F.normalize(q, dim=1)).sum(1)
+    return float(along.mean() / free.grad.norm(dim=1).mean())
+
+
+def test_rotated_gradients_pull_latents_inward_where_cells_are_wide() -> None:
+    """Copied gradients of a cell cancel where nothing is left to gain; rotated ones do not. docs/quantizers.md says what follows."""
+    assert abs(mean_gradient_along_codewords(StraightThrough())) < 0.01
+    assert mean_gradient_along_codewords(Rotation()) > 0.1
