@@ -15,13 +15,11 @@ WIDTHS = (2, 3, 4, 5, 6, 8)  # bits that a weight may have
 CLIPS = 60  # how many clipping points are tried for each channel
 LEAST_CLIP = 0.35  # of the largest weight; at 2 bits the best clip of Gaussian rows lies near 0.4
 LAYERS = (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)
+GEOMETRY = ("stride", "halo", "hop", "past", "future")  # what transforms of pictures and of sound say of themselves
 
 
 class Transform(Protocol):
-    """A network that works in tiles: `stride` pixels a position, a receptive field of `halo` positions each way."""
-
-    stride: int
-    halo: int
+    """A network."""
 
     def get_submodule(self, target: str) -> nn.Module:
         """As of any `nn.Module`."""
@@ -58,12 +56,24 @@ class LowBit(nn.Module):
     Args:
         module: the transform; its own weights are rounded, which loading a state then replaces.
         bits: width of the weights of each layer by its name inside `module`; layers not named stay as they are.
+
+    Attributes:
+        stride, halo: of a transform of pictures.
+        hop, past, future: of a transform of sound.
     """
+
+    stride: int
+    halo: int
+    hop: int
+    past: int
+    future: int
 
     def __init__(self, module: Transform, *, bits: Mapping[str, int]) -> None:
         super().__init__()
         self.module = module
-        self.stride, self.halo = module.stride, module.halo
+        for name in GEOMETRY:
+            if hasattr(module, name):
+                setattr(self, name, getattr(module, name))
         self.bits = dict(bits)
         for name, width in self.bits.items():
             layer = layer_named(module, name)
@@ -95,6 +105,16 @@ class LowBit(nn.Module):
         layer = layer_named(self.module, name)
         codes = unpack(cast(Tensor, layer.packed), self.bits[name], layer.weight.numel()).reshape(layer.weight.shape)
         return LowBitWeight(codes, cast(Tensor, layer.scale), channel_axis(layer), self.bits[name])
+
+
+def plain_state(network: nn.Module) -> dict[str, Tensor]:
+    """The state of a network as the same takes it whose weights have all their bits."""
+    if not isinstance(network, LowBit):
+        return network.state_dict()
+    module = cast(nn.Module, network.module)
+    packed = {f"{name}.{part}" for name in network.bits for part in ("packed", "scale")}
+    weights = {f"{name}.weight": layer_named(module, name).weight for name in network.bits}
+    return {name: tensor for name, tensor in module.state_dict().items() if name not in packed} | weights
 
 
 def low_bit_layers(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d | nn.Linear | nn.ConvTranspose2d]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from codec.evaluation import CodebookUsage
 from codec.models import load_as
 from codec.models.tokenizer import Tokenizer
+from codec.nn.low_bit import plain_state
 from codec.quantizers import Quantized
 from codec.training.balancer import BalancedSum
 from codec.training.discriminators import Adversarial
@@ -111,7 +112,7 @@ class AutoencoderTraining(lightning.LightningModule, Generic[Model]):
         else:
             trained = load_as(type(model), self.start.transform)
             for part, source in ((model.encoder, trained.encoder), (model.decoder, trained.decoder)):
-                cast(nn.Module, part).load_state_dict(cast(nn.Module, source).state_dict())
+                cast(nn.Module, part).load_state_dict(plain_state(cast(nn.Module, source)))
         with torch.no_grad():
             latents = [model.encoder(batch.to(self.device)).movedim(1, -1).flatten(0, -2) for batch in batches]
             model.quantizer.start(self.worth_starting(torch.cat(latents)))
@@ -195,6 +196,6 @@ class AutoencoderTraining(lightning.LightningModule, Generic[Model]):
 def decoder_only(kept: Model, model: Model) -> Model:
     """The kept model with the decoder of `model`, which begins at the kept weights; nothing else has gradients."""
     decoder = cast(nn.Module, model.decoder)
-    decoder.load_state_dict(cast(nn.Module, kept.decoder).state_dict())
+    decoder.load_state_dict(plain_state(cast(nn.Module, kept.decoder)))
     kept.decoder, kept.learned_prior = model.decoder, None
     return kept

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from codec.models import SoundCodec, TokenCodec, find, load_as, save
 from codec.models.checkpoint import in_eight_bits
+from codec.models.deployment import low_bit_copy, uniform_bits
 from codec.training.autoencoder import AutoencoderTraining
 from codec.training.datamodule import pictures
 from codec.training.pack import ImagePack
@@ -50,17 +51,29 @@ class ExportCheckpoint(lightning.Callback):
         config: the resolved model subtree.
         note: first line of the card.
         coarse_codewords: round codewords to 8 bits, which halves them in the checkpoint; errors of one residual stage are left to the next.
+        network_bits: of the weights of encoder and decoder (`codec.nn.LowBit`); 16 leaves them as they are.
     """
 
-    def __init__(self, folder: str, config: dict[str, Any], note: str = "", *, coarse_codewords: bool = False) -> None:
-        self.folder, self.config, self.note, self.coarse_codewords = Path(folder), config, note, coarse_codewords
+    def __init__(
+        self,
+        folder: str,
+        config: dict[str, Any],
+        note: str = "",
+        *,
+        coarse_codewords: bool = False,
+        network_bits: int = 16,
+    ) -> None:
+        self.folder, self.config, self.note = Path(folder), config, note
+        self.coarse_codewords, self.network_bits = coarse_codewords, network_bits
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Averaged weights are in place by now."""
         if not trainer.is_global_zero:
             return
         module = cast(AutoencoderTraining[Any], pl_module)
+        new = ("decoder",) if module.keep_codes_of else ("encoder", "decoder")
         model, config = module.model.cpu().eval(), self.config
+        config = config | {name: self._narrowed(model, name) for name in new}
         if module.keep_codes_of is None:
             if self.coarse_codewords:
                 round_codewords(model.quantizer)
@@ -69,6 +82,15 @@ class ExportCheckpoint(lightning.Callback):
         else:
             model, config = with_decoder(module.keep_codes_of, model, config)
         save(self.folder, model, config, self._card(trainer))
+
+    def _narrowed(self, model: Tokenizing, name: str) -> dict[str, Any]:
+        """Round the weights of a network, in place, and return the config that builds it."""
+        config, network = cast(dict[str, Any], self.config[name]), cast(torch.nn.Module, getattr(model, name))
+        if self.network_bits == 16:
+            return config
+        bits = uniform_bits(network, self.network_bits)
+        setattr(model, name, low_bit_copy(network, bits))
+        return {"_target_": "codec.nn.LowBit", "module": config, "bits": bits}
 
     def _card(self, trainer: lightning.Trainer) -> str:
         lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]

@@ -13,6 +13,7 @@ import codec
 from codec.errors import UsageError
 from codec.models import Encoding, SoundCodec, load_as
 from codec.models.checkpoint import build
+from codec.nn import LowBit
 from codec.types import Media
 from tests.training.sound_runs import RATE_HZ, run, shrunk, voice, weights, write_archives
 from train import _plain
@@ -90,6 +91,8 @@ def test_the_checkpoint_codes_a_sound(trained: Path) -> None:
     assert decoded.samples.shape == media.samples.shape
     assert len(model.read_codes(io.BytesIO(model.compress(media))).planes) == 13
     assert "steps: 30" in (trained / "audio-speech-16k" / "card.md").read_text()
+    assert isinstance(model.encoder, LowBit)
+    assert isinstance(model.decoder, LowBit)
     frequencies = model.prior.state_dict()  # fitted: no longer uniform
     assert any(len(set(table.flatten().tolist())) > 2 for table in frequencies.values())
 
