@@ -5,6 +5,7 @@ Juang, Gray 1982, "Multiple stage vector quantization for speech coding"; Zeghid
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from codec.quantizers.base import Quantized, Quantizer, average_losses, pass_gradient, whole_stages
 from codec.quantizers.dropout import StageDropout
 from codec.quantizers.estimators import StraightThrough
+from codec.quantizers.paths import Ranked, search
 
 
 class Residual(nn.Module):
@@ -30,10 +32,21 @@ class Residual(nn.Module):
         stages: quantizers of one dimension, coarse to fine.
         dropout: share of training batches that use only the first n stages, n uniform.
         estimator: how the gradient of the sum reaches `z`.
+        paths: how many sums of codewords are followed from stage to stage in eval, each stage one code; training follows one.
+            More find better codes of the same kind, in as many times the time. Fewer than all codes are then not the best of their number.
     """
 
-    def __init__(self, stages: Sequence[Quantizer], dropout: float = 0.0, estimator: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Quantizer],
+        dropout: float = 0.0,
+        estimator: nn.Module | None = None,
+        paths: int = 1,
+    ) -> None:
         super().__init__()
+        if paths < 1 or (paths > 1 and not all(isinstance(stage, Ranked) for stage in stages)):
+            raise ValueError(f"{paths} paths: 1, or more through stages of one table each")
+        self.paths = paths
         dims = {stage.dim for stage in stages}
         if len(dims) != 1:
             raise ValueError(f"stages must share one dimension, got {sorted(dims)}")
@@ -50,6 +63,8 @@ class Residual(nn.Module):
         """`(..., D)` vectors to int64 `(..., Q)` codes, coarse to fine."""
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
+            if self.paths > 1 and not self.training:
+                return search(cast(Sequence[Ranked], self._ordered), z, self.paths)
             total, codes = torch.zeros_like(z), []
             for stage in self._ordered:
                 codes.append(stage.encode(z - total))
@@ -76,6 +91,8 @@ class Residual(nn.Module):
         """Quantize with all stages, or in training sometimes with the first few."""
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
+            if self.paths > 1 and not self.training:
+                return self._searched(z)
             total, codes, losses = torch.zeros_like(z), [], []
             for stage in self._ordered[: self.dropout(len(self._ordered))]:
                 out = stage((z - total).detach())
@@ -86,3 +103,10 @@ class Residual(nn.Module):
                 losses.append(out.losses | {"commitment": pass_gradient(own, distance)})
             vectors = pass_gradient(total, self.estimator(z, total.detach()))
             return Quantized(vectors=vectors, codes=torch.cat(codes, -1), losses=average_losses(losses))
+
+    def _searched(self, z: Tensor) -> Quantized:
+        """The codes of `encode`, with the distance that each number of stages leaves."""
+        codes = self.encode(z)
+        distances = [F.mse_loss(z, self.decode(codes[..., :count])) for count in self.prefixes]
+        vectors = pass_gradient(self.decode(codes), self.estimator(z, self.decode(codes)))
+        return Quantized(vectors=vectors, codes=codes, losses=average_losses([{"commitment": d} for d in distances]))

@@ -53,6 +53,12 @@ class VectorQuantizer(nn.Module):
         placed = self.distance.place(z.float()).reshape(-1, self.dim)
         return self.distance.nearest(placed, self._codewords().detach()).reshape(*z.shape[:-1], 1)
 
+    def ranked(self, z: Tensor, count: int) -> Tensor:
+        """`(..., D)` vectors to int64 `(..., count)` codes, the best first."""
+        placed = self.distance.place(z.float()).reshape(-1, self.dim)
+        scores = self.distance.logits(placed, self._codewords().detach())
+        return scores.topk(count, dim=1).indices.reshape(*z.shape[:-1], count)
+
     def decode(self, codes: Tensor) -> Tensor:
         """int64 `(..., 1)` codes to `(..., D)` codewords."""
         return self._codewords()[codes.squeeze(-1)]
