@@ -1,5 +1,8 @@
 """How far a vector is from a codeword: Euclidean, cosine, dot product, or Euclidean plus the price of the code."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,6 +31,14 @@ class Euclidean(nn.Module):
         """`(n, K)` scores with gradient, the largest at the nearest; for blocks, as nothing else needs this matrix."""
         return 2 * z @ e.T - e.square().sum(1) - z.square().sum(1, keepdim=True)
 
+    def scorer(self, e: Tensor) -> Callable[[Tensor], Tensor]:
+        """For many calls with the same placed codewords `(K, D)`: placed vectors `(n, D)` to `(n, K)`, the largest at the nearest."""
+        return partial(torch.addmm, -(e.square().sum(1) + self.prices()) / 2, mat2=e.T)
+
+    def prices(self) -> Tensor | float:
+        """What is added to the squared distance of each code, `(K,)` or one number."""
+        return 0.0
+
     def mask_chances(self) -> Tensor | None:
         """`(K,)` chances that a code may not be drawn for a vector in training, where codes are drawn at random."""
         return None
@@ -50,6 +61,10 @@ class DotProduct(Euclidean):
     def nearest(self, z: Tensor, e: Tensor) -> Tensor:
         """As `Euclidean.nearest`, without the price of a codeword's length."""
         return nearest(z, e, -e.float().square().sum(1))
+
+    def scorer(self, e: Tensor) -> Callable[[Tensor], Tensor]:
+        """As `Euclidean.scorer`."""
+        return partial(self.logits, e=e)
 
     def logits(self, z: Tensor, e: Tensor) -> Tensor:
         """`(n, K)` dot products."""
@@ -83,13 +98,17 @@ class RateDistortion(Euclidean):
         smooth = self.hits + floor
         return -torch.log2(smooth / smooth.sum())
 
+    def prices(self) -> Tensor:
+        """Bits, in squared distance."""
+        return self.rate_weight * self.lengths_bits()
+
     def nearest(self, z: Tensor, e: Tensor) -> Tensor:
         """As `Euclidean.nearest`, with the price of each code added."""
-        return nearest(z, e, self.rate_weight * self.lengths_bits())
+        return nearest(z, e, self.prices())
 
     def logits(self, z: Tensor, e: Tensor) -> Tensor:
         """As `Euclidean.logits`, less the price of each code."""
-        return super().logits(z, e) - self.rate_weight * self.lengths_bits()
+        return super().logits(z, e) - self.prices()
 
     @torch.no_grad()
     def observe(self, counts: Tensor) -> None:

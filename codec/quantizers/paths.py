@@ -4,7 +4,7 @@ The M-algorithm (Anderson, Mohan 1984, "Sequential coding algorithms: a survey a
 on the few best sums so far go on, and the best of the last stage wins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -16,30 +16,28 @@ ROWS = 16  # searched at once, always as many, so that codes do not depend on ho
 
 
 @runtime_checkable
-class Ranked(Protocol):
-    """A quantizer that names more codes than the best one."""
+class Scored(Protocol):
+    """A quantizer of one table that says how good each code is."""
 
-    def ranked(self, z: Tensor, count: int) -> Tensor:
-        """`(..., D)` vectors to int64 `(..., count)` codes, the best first."""
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """As of every quantizer."""
+    def scores(self) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        """As of `VectorQuantizer`."""
 
 
-def search(stages: Sequence[Ranked], z: Tensor, paths: int) -> Tensor:
+def search(stages: Sequence[Scored], z: Tensor, paths: int) -> Tensor:
     """`(..., D)` vectors to int64 `(..., Q)` codes, one for each stage, whose codewords add up to nearly `z`."""
-    return by_blocks(lambda rows: _search_rows(stages, rows, paths), z, ROWS)
+    tables = [stage.scores() for stage in stages]
+    return by_blocks(lambda rows: _search_rows(tables, rows, paths), z, ROWS)
 
 
-def _search_rows(stages: Sequence[Ranked], z: Tensor, paths: int) -> Tensor:
+def _search_rows(tables: Sequence[tuple[Callable[[Tensor], Tensor], Tensor]], z: Tensor, paths: int) -> Tensor:
     """`(N, D)` to `(N, Q)`."""
-    total, codes = torch.zeros_like(z)[:, None], z.new_zeros(len(z), 1, 0, dtype=torch.int64)  # (N, P, D), (N, P, q)
-    for stage in stages:
-        choices = stage.ranked(z[:, None] - total, paths)[..., None]  # (N, P, paths, 1)
-        totals = (total[:, :, None] + stage.decode(choices)).flatten(1, 2)
-        grown = torch.cat([codes[:, :, None].expand(-1, -1, paths, -1), choices], -1).flatten(1, 2)
-        errors = (z[:, None] - totals).square().sum(-1)
-        best = errors.topk(min(paths, errors.shape[1]), largest=False).indices[..., None]
-        total = totals.gather(1, best.expand(-1, -1, totals.shape[2]))
-        codes = grown.gather(1, best.expand(-1, -1, grown.shape[2]))
+    left, codes = z[:, None], z.new_zeros(len(z), 1, 0, dtype=torch.int64)  # (N, P, D), (N, P, q)
+    for score, codewords in tables:
+        count = left.shape[1] * paths
+        choices = score(left.flatten(0, 1)).topk(paths, dim=1).indices.reshape(len(z), -1, paths)
+        lefts = (left[:, :, None] - codewords[choices]).reshape(len(z), count, -1)
+        best = lefts.square().sum(-1).topk(min(paths, count), largest=False).indices
+        left = lefts.gather(1, best[..., None].expand(-1, -1, z.shape[1]))
+        before = codes.gather(1, (best // paths)[..., None].expand(-1, -1, codes.shape[2]))
+        codes = torch.cat([before, choices.flatten(1).gather(1, best)[..., None]], -1)
     return codes[:, 0]

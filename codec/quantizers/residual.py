@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from codec.quantizers.base import Quantized, Quantizer, average_losses, pass_gradient, whole_stages
 from codec.quantizers.dropout import StageDropout
 from codec.quantizers.estimators import StraightThrough
-from codec.quantizers.paths import Ranked, search
+from codec.quantizers.paths import Scored, search
 
 
 class Residual(nn.Module):
@@ -44,7 +44,7 @@ class Residual(nn.Module):
         paths: int = 1,
     ) -> None:
         super().__init__()
-        if paths < 1 or (paths > 1 and not all(isinstance(stage, Ranked) for stage in stages)):
+        if paths < 1 or (paths > 1 and not all(isinstance(stage, Scored) for stage in stages)):
             raise ValueError(f"{paths} paths: 1, or more through stages of one table each")
         self.paths = paths
         dims = {stage.dim for stage in stages}
@@ -64,7 +64,7 @@ class Residual(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
             if self.paths > 1 and not self.training:
-                return search(cast(Sequence[Ranked], self._ordered), z, self.paths)
+                return search(cast(Sequence[Scored], self._ordered), z, self.paths)
             total, codes = torch.zeros_like(z), []
             for stage in self._ordered:
                 codes.append(stage.encode(z - total))

@@ -4,7 +4,7 @@ van den Oord et al. 2017, "Neural Discrete Representation Learning", arXiv:1711.
 the family: the codebook's rule, the distance, and the estimator of the gradient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -53,11 +53,11 @@ class VectorQuantizer(nn.Module):
         placed = self.distance.place(z.float()).reshape(-1, self.dim)
         return self.distance.nearest(placed, self._codewords().detach()).reshape(*z.shape[:-1], 1)
 
-    def ranked(self, z: Tensor, count: int) -> Tensor:
-        """`(..., D)` vectors to int64 `(..., count)` codes, the best first."""
-        placed = self.distance.place(z.float()).reshape(-1, self.dim)
-        scores = self.distance.logits(placed, self._codewords().detach())
-        return scores.topk(count, dim=1).indices.reshape(*z.shape[:-1], count)
+    def scores(self) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        """What gives `(N, D)` vectors their `(N, K)` scores, the largest at the code of `encode`; and the `(K, D)` codewords."""
+        e = self._codewords().detach()
+        score = self.distance.scorer(e)
+        return lambda z: score(self.distance.place(z)), e
 
     def decode(self, codes: Tensor) -> Tensor:
         """int64 `(..., 1)` codes to `(..., D)` codewords."""
