@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from codec.models.checkpoint import build
-from codec.training import ExportCheckpoint, ExportLatent, ExportPrior
+from codec.training import ExportCheckpoint, ExportLatent, ExportPrior, Narrowing
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
@@ -49,7 +49,8 @@ def _parts(config: DictConfig) -> Parts:
 def _tokenizer(config: DictConfig) -> Parts:
     model = _plain(config.model)
     module = instantiate(config.training, model=build(model), fidelity=config.loss.fidelity, loss=config.loss.weights)
-    export = ExportCheckpoint(str(Path(config.output) / config.name), model, config.note, **config.get("export", {}))
+    narrowing = Narrowing(**config.get("export", {}))
+    export = ExportCheckpoint(str(Path(config.output) / config.name), model, config.note, narrowing)
     return module, instantiate(config.data), export
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from codec.models.sound_reading import Excerpt
     from codec.types import MediaKind
 
-DEFAULT_IMAGE_MODEL, DEFAULT_SOUND_MODEL = "image-latent", "audio-24k"
+DEFAULT_IMAGE_MODEL, DEFAULT_SOUND_MODEL = "image-latent", "audio-speech-16k"
 DEFAULT_MODELS: "dict[MediaKind, str]" = {"image": DEFAULT_IMAGE_MODEL, "audio": DEFAULT_SOUND_MODEL}
 NAMES: "dict[MediaKind, str]" = {"image": "pictures", "audio": "sound", "video": "video"}
 DEFAULT_FORMATS = {"image": "png", "audio": "wav"}

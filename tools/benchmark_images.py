@@ -41,7 +41,7 @@ from codec.evaluation import (
 from codec.media import read_image
 from codec.models import TokenCodec, load
 from codec.models.base import Encoding
-from codec.training.export import count_codes
+from codec.training.export import count_picture_codes
 from codec.training.pack import open_pack
 
 # Of a file of published curves, those that a plot can hold beside the measured ones.
@@ -110,7 +110,7 @@ def measure_usage(model: TokenCodec, data: Path, cache: Path) -> dict[str, float
     """Codes hit at least once over train and val, whole pictures, each token counted once."""
     usage = CodebookUsage(model.quantizer.codebook_sizes[0])
     for pack in ("images-train.tar", "images-val.tar"):
-        usage.counts += count_codes(model, open_pack(str(data / pack), cache))[0]
+        usage.counts += count_picture_codes(model, open_pack(str(data / pack), cache))[0]
     return {
         "codes": usage.alphabet,
         "tokens": usage.tokens,

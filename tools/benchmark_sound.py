@@ -17,13 +17,13 @@ from functools import partial
 from pathlib import Path
 
 from codec.cli.measure import split_names
+from codec.cli.measure_sound import format_sounds
 from codec.errors import CodecError, UsageError
 from codec.evaluation import (
     SOUND_BASELINES,
     CodedSound,
     SoundBaseline,
     SoundResult,
-    SoundSummary,
     code_with_sound_model,
     measure_sound,
     summarise_sounds,
@@ -94,21 +94,6 @@ def measure_all(clips: Iterator[Clip], coders: Coders, *, with_visqol: bool) -> 
     ]
 
 
-def format_table(means: Sequence[SoundSummary]) -> str:
-    """A kind and codec a line, in the order of kinds and rates that they come in."""
-    lines = [
-        f"{'kind':7} {'codec':16} {'clips':>5} {'kbit/s':>7} {'PESQ':>6} {'STOI':>6} {'ViSQOL':>6} {'mel':>6} {'SI-SDR dB':>9}"
-    ]
-    for row in means:
-        opinions = "".join(
-            f" {'-' if value is None else f'{value:.3f}':>6}" for value in (row.pesq, row.stoi, row.visqol)
-        )
-        lines.append(
-            f"{row.kind:7} {row.codec:16} {row.clips:5} {row.kbps:7.2f}{opinions} {row.mel_distance:6.3f} {row.si_sdr_db:9.2f}"
-        )
-    return "\n".join(lines)
-
-
 def choose(names: str, known: Sequence[str], what: str) -> list[str]:
     """Names from a comma-separated list, all known."""
     wanted = split_names(names)
@@ -144,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UsageError(f"{archive} is missing: --data names the folder that holds audio-val.tar")
     rows = measure_all(read_clips(archive, kinds), coders, with_visqol=asked.visqol)
     means = sorted(summarise_sounds(rows), key=lambda row: kinds.index(row.kind))
-    print(format_table(means))
+    print(format_sounds(means))
     if asked.json:
         content = {"means": [asdict(row) for row in means], "sounds": [asdict(row) for row in rows]}
         with whole_file(asked.json) as file:

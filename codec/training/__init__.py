@@ -3,7 +3,7 @@
 from codec.training.balancer import BalancedSum
 from codec.training.datamodule import ImageData
 from codec.training.discriminators import Adversarial, Judgement, PatchDiscriminator
-from codec.training.export import ExportCheckpoint
+from codec.training.export import ExportCheckpoint, Narrowing
 from codec.training.export_latent import ExportLatent
 from codec.training.finite import FiniteSteps
 from codec.training.latent import LatentTraining
@@ -39,6 +39,7 @@ __all__ = [
     "MultiBandSTFT",
     "MultiPeriod",
     "MultiScale",
+    "Narrowing",
     "Optimisation",
     "PatchDiscriminator",
     "PatchPattern",

@@ -1,6 +1,7 @@
 """Write the shippable checkpoint when training ends: tables fitted to a count of the whole training set."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -26,19 +27,53 @@ class TrainingMedia(Protocol):
         """Samples `(1, C, *space)` of one file after another, as the model's `encode` takes them."""
 
 
-def count_codes(model: TokenCodec, pack: ImagePack) -> list[Tensor]:
-    """Hits of every code over whole pictures: int64 `(K,)` for each code at a position."""
-    return _hits(model, pictures(pack), lambda picture: [plane.codes for plane in model.encode(picture).planes])
-
-
 @torch.inference_mode()
-def _hits(model: Tokenizing, media: Iterable[Tensor], codes_of: Callable[[Tensor], Sequence[Tensor]]) -> list[Tensor]:
-    """The same over samples `(1, C, *space)` of any medium, and a way to their codes."""
+def count_codes(
+    model: Tokenizing, media: Iterable[Tensor], codes_of: Callable[[Tensor], Sequence[Tensor]]
+) -> list[Tensor]:
+    """Hits of every code over whole files, samples `(1, C, *space)` each: int64 `(K,)` for each code at a position."""
     counts = [torch.zeros(size, dtype=torch.int64) for size in model.quantizer.codebook_sizes]
     for samples in media:
         for count, codes in zip(counts, codes_of(samples), strict=True):
             count += torch.bincount(codes.flatten(), minlength=len(count))
     return counts
+
+
+def count_picture_codes(model: TokenCodec, pack: ImagePack) -> list[Tensor]:
+    """The same over the whole pictures of a pack."""
+    return count_codes(model, pictures(pack), lambda picture: [plane.codes for plane in model.encode(picture).planes])
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """How a checkpoint takes less space than its weights in half precision.
+
+    Attributes:
+        coarse_codewords: round codewords to 8 bits; errors of one residual stage are left to the next.
+        network_bits: of the weights of encoder and decoder (`codec.nn.LowBit`); 16 leaves them as they are.
+    """
+
+    coarse_codewords: bool = False
+    network_bits: int = 16
+
+    def codewords(self, model: Tokenizing) -> None:
+        """Round the tables of the quantizer, in place."""
+        if self.coarse_codewords:
+            round_codewords(model.quantizer)
+
+    def network(self, model: Tokenizing, name: str, config: dict[str, Any]) -> dict[str, Any]:
+        """Round the weights of `encoder` or `decoder`, in place, and return the config of a model that has them."""
+        if self.network_bits == 16:
+            return config
+        network = cast(torch.nn.Module, getattr(model, name))
+        bits = uniform_bits(network, self.network_bits)
+        setattr(model, name, low_bit_copy(network, bits))
+        return config | {name: {"_target_": "codec.nn.LowBit", "module": config[name], "bits": bits}}
+
+    def whole(self, model: Tokenizing, config: dict[str, Any]) -> dict[str, Any]:
+        """All of a model, in place; its config."""
+        self.codewords(model)
+        return self.network(model, "decoder", self.network(model, "encoder", config))
 
 
 class ExportCheckpoint(lightning.Callback):
@@ -50,47 +85,27 @@ class ExportCheckpoint(lightning.Callback):
         folder: of the checkpoint.
         config: the resolved model subtree.
         note: first line of the card.
-        coarse_codewords: round codewords to 8 bits, which halves them in the checkpoint; errors of one residual stage are left to the next.
-        network_bits: of the weights of encoder and decoder (`codec.nn.LowBit`); 16 leaves them as they are.
+        narrowing: of what is saved.
     """
 
-    def __init__(
-        self,
-        folder: str,
-        config: dict[str, Any],
-        note: str = "",
-        *,
-        coarse_codewords: bool = False,
-        network_bits: int = 16,
-    ) -> None:
+    def __init__(self, folder: str, config: dict[str, Any], note: str = "", narrowing: Narrowing | None = None) -> None:
         self.folder, self.config, self.note = Path(folder), config, note
-        self.coarse_codewords, self.network_bits = coarse_codewords, network_bits
+        self.narrowing = narrowing if narrowing is not None else Narrowing()
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Averaged weights are in place by now."""
         if not trainer.is_global_zero:
             return
         module = cast(AutoencoderTraining[Any], pl_module)
-        new = ("decoder",) if module.keep_codes_of else ("encoder", "decoder")
-        model, config = module.model.cpu().eval(), self.config
-        config = config | {name: self._narrowed(model, name) for name in new}
+        model = module.model.cpu().eval()
         if module.keep_codes_of is None:
-            if self.coarse_codewords:
-                round_codewords(model.quantizer)
+            config = self.narrowing.whole(model, self.config)
             data = cast(TrainingMedia, trainer.datamodule)  # type: ignore[attr-defined]
-            model.prior.fit(_hits(model, data.train_media(), module.codes_of))
+            model.prior.fit(count_codes(model, data.train_media(), module.codes_of))
         else:
+            config = self.narrowing.network(model, "decoder", self.config)
             model, config = with_decoder(module.keep_codes_of, model, config)
         save(self.folder, model, config, self._card(trainer))
-
-    def _narrowed(self, model: Tokenizing, name: str) -> dict[str, Any]:
-        """Round the weights of a network, in place, and return the config that builds it."""
-        config, network = cast(dict[str, Any], self.config[name]), cast(torch.nn.Module, getattr(model, name))
-        if self.network_bits == 16:
-            return config
-        bits = uniform_bits(network, self.network_bits)
-        setattr(model, name, low_bit_copy(network, bits))
-        return {"_target_": "codec.nn.LowBit", "module": config, "bits": bits}
 
     def _card(self, trainer: lightning.Trainer) -> str:
         lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]
