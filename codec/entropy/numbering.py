@@ -28,8 +28,11 @@ def principal_order(vectors: Tensor, radices: Sequence[int]) -> Tensor:
 def _split(group: Tensor, vectors: Tensor) -> Tensor:
     """The group sorted along the direction in which its vectors vary most."""
     centred = vectors - vectors.mean(0)
-    direction = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -1]
-    return group[(centred @ direction).argsort(stable=True)]
+    if len(centred) < centred.shape[1]:  # the same places, up to a factor, from the smaller of the two products
+        places = torch.linalg.eigh(centred @ centred.T).eigenvectors[:, -1]
+    else:
+        places = centred @ torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -1]
+    return group[places.argsort(stable=True)]
 
 
 def _prime_factors(number: int) -> list[int]:
