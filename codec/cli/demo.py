@@ -71,7 +71,7 @@ def _code_sounds(sounds: Sequence[Path], target: Path, device: str) -> None:
         (target / f"{sound.stem}.lmc").write_bytes(coded[0].data)
         rows += [measure_sound(sound.name, "sound", media, one) for one in coded]
     print(format_sounds(summarise_sounds(rows)))
-    print(f"means over {len(sounds)} sounds; opinions of speech (PESQ, STOI) are in docs/benchmarks.md")
+    print("opinions of speech (PESQ, STOI) are in docs/benchmarks.md")
 
 
 def _label(result: "ImageResult") -> str:
