@@ -44,8 +44,9 @@ class Residual(nn.Module):
         paths: int = 1,
     ) -> None:
         super().__init__()
-        if paths < 1 or (paths > 1 and not all(isinstance(stage, Scored) for stage in stages)):
-            raise ValueError(f"{paths} paths: 1, or more through stages of one table each")
+        least = min(size for stage in stages for size in stage.codebook_sizes)
+        if not 1 <= paths <= least or (paths > 1 and not all(isinstance(stage, Scored) for stage in stages)):
+            raise ValueError(f"{paths} paths: 1, or more through stages of one table each, of at least as many codes")
         self.paths = paths
         dims = {stage.dim for stage in stages}
         if len(dims) != 1:
@@ -108,5 +109,6 @@ class Residual(nn.Module):
         """The codes of `encode`, with the distance that each number of stages leaves."""
         codes = self.encode(z)
         distances = [F.mse_loss(z, self.decode(codes[..., :count])) for count in self.prefixes]
-        vectors = pass_gradient(self.decode(codes), self.estimator(z, self.decode(codes)))
+        decoded = self.decode(codes)
+        vectors = pass_gradient(decoded, self.estimator(z, decoded))
         return Quantized(vectors=vectors, codes=codes, losses=average_losses([{"commitment": d} for d in distances]))

@@ -58,5 +58,7 @@ def test_stages_of_several_codes_are_refused() -> None:
     parts = Product([VectorQuantizer(EMACodebook(4, 3)) for _ in range(2)])
     with pytest.raises(ValueError, match="one table each"):
         Residual([parts], paths=2)
+    with pytest.raises(ValueError, match="at least as many codes"):
+        Residual([VectorQuantizer(EMACodebook(4, 3))], paths=5)
     with pytest.raises(ValueError, match="0 paths"):
         Residual([VectorQuantizer(EMACodebook(4, 3))], paths=0)
