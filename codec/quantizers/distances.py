@@ -1,19 +1,17 @@
 """How far a vector is from a codeword: Euclidean, cosine, dot product, or Euclidean plus the price of the code."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.quantizers.search import nearest
+from codec.quantizers.search import few_nearest
 
 
 class Euclidean(nn.Module):
     """Squared Euclidean distance (van den Oord et al. 2017, arXiv:1711.00937)."""
 
     codebook_size: int | None = None  # the only size it works with, if it is bound to one
+    adds_up = True  # costs of residual stages, each of what the one before left, are that of their sum
 
     def place(self, vectors: Tensor) -> Tensor:
         """Where vectors and codewords are compared: as they are."""
@@ -21,7 +19,15 @@ class Euclidean(nn.Module):
 
     def nearest(self, z: Tensor, e: Tensor) -> Tensor:
         """`(N, D)` placed vectors and `(K, D)` placed codewords to int64 `(N,)`."""
-        return nearest(z, e)
+        return self.few_nearest(z, e, 1)[1].squeeze(1)
+
+    def few_nearest(self, z: Tensor, e: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The nearest few: float64 costs less |z|^2 and int64 codes, `(N, count)` each."""
+        return few_nearest(z, e, count, self.prices(e))
+
+    def prices(self, _e: Tensor) -> Tensor | None:
+        """What is added to the squared distance of each codeword, `(K,)`; None for nothing."""
+        return None
 
     def assign(self, z: Tensor, e: Tensor) -> Tensor:
         """Codes `(N,)` of a training batch, which may depend on the batch; here the nearest."""
@@ -30,14 +36,6 @@ class Euclidean(nn.Module):
     def logits(self, z: Tensor, e: Tensor) -> Tensor:
         """`(n, K)` scores with gradient, the largest at the nearest; for blocks, as nothing else needs this matrix."""
         return 2 * z @ e.T - e.square().sum(1) - z.square().sum(1, keepdim=True)
-
-    def scorer(self, e: Tensor) -> Callable[[Tensor], Tensor]:
-        """For many calls with the same placed codewords `(K, D)`: placed vectors `(n, D)` to `(n, K)`, the largest at the nearest."""
-        return partial(torch.addmm, -(e.square().sum(1) + self.prices()) / 2, mat2=e.T)
-
-    def prices(self) -> Tensor | float:
-        """What is added to the squared distance of each code, `(K,)` or one number."""
-        return 0.0
 
     def mask_chances(self) -> Tensor | None:
         """`(K,)` chances that a code may not be drawn for a vector in training, where codes are drawn at random."""
@@ -50,6 +48,8 @@ class Euclidean(nn.Module):
 class Cosine(Euclidean):
     """Both sides on the unit sphere: the l2-normalised codebook of Yu et al. 2021 (ViT-VQGAN), arXiv:2110.04627."""
 
+    adds_up = False
+
     def place(self, vectors: Tensor) -> Tensor:
         """Project to the unit sphere."""
         return F.normalize(vectors, dim=-1)
@@ -58,13 +58,11 @@ class Cosine(Euclidean):
 class DotProduct(Euclidean):
     """The largest dot product wins, so long codewords win more (Shi et al. 2024, IBQ, arXiv:2412.02692)."""
 
-    def nearest(self, z: Tensor, e: Tensor) -> Tensor:
-        """As `Euclidean.nearest`, without the price of a codeword's length."""
-        return nearest(z, e, -e.float().square().sum(1))
+    adds_up = False
 
-    def scorer(self, e: Tensor) -> Callable[[Tensor], Tensor]:
-        """As `Euclidean.scorer`."""
-        return partial(self.logits, e=e)
+    def prices(self, e: Tensor) -> Tensor:
+        """What takes the squared length of a codeword out of its distance."""
+        return -e.float().square().sum(1)
 
     def logits(self, z: Tensor, e: Tensor) -> Tensor:
         """`(n, K)` dot products."""
@@ -98,17 +96,13 @@ class RateDistortion(Euclidean):
         smooth = self.hits + floor
         return -torch.log2(smooth / smooth.sum())
 
-    def prices(self) -> Tensor:
+    def prices(self, _e: Tensor) -> Tensor:
         """Bits, in squared distance."""
         return self.rate_weight * self.lengths_bits()
 
-    def nearest(self, z: Tensor, e: Tensor) -> Tensor:
-        """As `Euclidean.nearest`, with the price of each code added."""
-        return nearest(z, e, self.prices())
-
     def logits(self, z: Tensor, e: Tensor) -> Tensor:
         """As `Euclidean.logits`, less the price of each code."""
-        return super().logits(z, e) - self.prices()
+        return super().logits(z, e) - self.prices(e)
 
     @torch.no_grad()
     def observe(self, counts: Tensor) -> None:

@@ -55,6 +55,8 @@ class Classifier(Euclidean):
         width: of the hidden layer.
     """
 
+    adds_up = False
+
     def __init__(self, dim: int, codebook_size: int, width: int = 128) -> None:
         super().__init__()
         self.codebook_size = codebook_size

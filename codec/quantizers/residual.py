@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from codec.quantizers.base import Quantized, Quantizer, average_losses, pass_gradient, whole_stages
 from codec.quantizers.dropout import StageDropout
 from codec.quantizers.estimators import StraightThrough
-from codec.quantizers.paths import Scored, search
+from codec.quantizers.paths import Followed, can_be_followed, search
 
 
 class Residual(nn.Module):
@@ -44,9 +44,10 @@ class Residual(nn.Module):
         paths: int = 1,
     ) -> None:
         super().__init__()
-        least = min(size for stage in stages for size in stage.codebook_sizes)
-        if not 1 <= paths <= least or (paths > 1 and not all(isinstance(stage, Scored) for stage in stages)):
-            raise ValueError(f"{paths} paths: 1, or more through stages of one table each, of at least as many codes")
+        if paths < 1 or (paths > 1 and not can_be_followed(stages, paths)):
+            raise ValueError(
+                f"{paths} paths: 1, or more through stages of one table each, of at least as many codes, nearest by distance"
+            )
         self.paths = paths
         dims = {stage.dim for stage in stages}
         if len(dims) != 1:
@@ -65,7 +66,7 @@ class Residual(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
             if self.paths > 1 and not self.training:
-                return search(cast(Sequence[Scored], self._ordered), z, self.paths)
+                return search(cast(Sequence[Followed], self._ordered), z, self.paths)
             total, codes = torch.zeros_like(z), []
             for stage in self._ordered:
                 codes.append(stage.encode(z - total))

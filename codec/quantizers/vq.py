@@ -4,7 +4,7 @@ van den Oord et al. 2017, "Neural Discrete Representation Learning", arXiv:1711.
 the family: the codebook's rule, the distance, and the estimator of the gradient.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -53,11 +53,14 @@ class VectorQuantizer(nn.Module):
         placed = self.distance.place(z.float()).reshape(-1, self.dim)
         return self.distance.nearest(placed, self._codewords().detach()).reshape(*z.shape[:-1], 1)
 
-    def scores(self) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-        """What gives `(N, D)` vectors their `(N, K)` scores, the largest at the code of `encode`; and the `(K, D)` codewords."""
-        e = self._codewords().detach()
-        score = self.distance.scorer(e)
-        return lambda z: score(self.distance.place(z)), e
+    @property
+    def adds_up(self) -> bool:
+        """Whether costs of several such stages, each of what the one before left, are that of their sum."""
+        return self.distance.adds_up
+
+    def few_nearest(self, z: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The nearest few of each `(N, D)` vector, where costs add up: float64 costs less |z|^2 and int64 codes, `(N, count)` each."""
+        return self.distance.few_nearest(self.distance.place(z.float()), self._codewords().detach(), count)
 
     def decode(self, codes: Tensor) -> Tensor:
         """int64 `(..., 1)` codes to `(..., D)` codewords."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from codec.quantizers import EMACodebook, Product, Residual, VectorQuantizer
+from codec.quantizers import Cosine, EMACodebook, Product, Residual, VectorQuantizer
 
 DIM = 6
 
@@ -54,11 +54,13 @@ def test_training_follows_one_path(z: Tensor) -> None:
     assert torch.equal(one(z).codes, four(z).codes)
 
 
-def test_stages_of_several_codes_are_refused() -> None:
+def test_stages_whose_costs_are_not_of_their_sum_are_refused() -> None:
     parts = Product([VectorQuantizer(EMACodebook(4, 3)) for _ in range(2)])
     with pytest.raises(ValueError, match="one table each"):
         Residual([parts], paths=2)
     with pytest.raises(ValueError, match="at least as many codes"):
         Residual([VectorQuantizer(EMACodebook(4, 3))], paths=5)
+    with pytest.raises(ValueError, match="nearest by distance"):
+        Residual([VectorQuantizer(EMACodebook(4, 3), Cosine())], paths=2)
     with pytest.raises(ValueError, match="0 paths"):
         Residual([VectorQuantizer(EMACodebook(4, 3))], paths=0)

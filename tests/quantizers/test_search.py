@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from codec.quantizers import kernel, nearest
-from codec.quantizers.search import ROAD_VARIABLE, Road, by_matmul, default_road
+from codec.quantizers.search import ROAD_VARIABLE, Road, by_matmul, default_road, few_nearest
 from codec.quantizers.search_exact import exact_scores, fixed_order_dot, score_slack
 
 ROADS: dict[str, Road] = {name: partial(kernel.by_kernel, instruction_set=name) for name in kernel.available_sets()}
@@ -30,8 +30,14 @@ def road(request: pytest.FixtureRequest) -> Road:
 
 def brute_force(z: Tensor, e: Tensor, bias: Tensor | None = None) -> Tensor:
     """The definition: every exact score, the first of the lowest."""
-    rows = [exact_scores(query.expand_as(e), e, bias) for query in z]
-    return torch.stack([torch.where(row == row.min())[0][0] for row in rows])
+    return brute_force_few(z, e, 1, bias)[1].squeeze(1)
+
+
+def brute_force_few(z: Tensor, e: Tensor, count: int, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The same for several, nearest first; of codewords that are none, the index is 0."""
+    rows = torch.stack([exact_scores(query.expand_as(e), e, bias) for query in z])
+    scores, codes = rows.sort(dim=1, stable=True)
+    return scores[:, :count], codes.where(scores < torch.inf, 0)[:, :count]
 
 
 def near_ties(count: int, codes: int, dim: int) -> tuple[Tensor, Tensor]:
@@ -50,6 +56,28 @@ def test_every_road_finds_the_lowest_exact_score(road: Road, shape: tuple[int, i
     z, e = torch.randn(count, dim), torch.randn(codes, dim)
     bias = torch.randn(codes) if biased else None
     assert torch.equal(nearest(z, e, bias, road=road), brute_force(z, e, bias))
+
+
+@pytest.mark.parametrize("count", [2, 5, 60])
+@pytest.mark.parametrize("shape", [(100, 1000, 24), (130, 70, 9), (5, 60, 1), (40, 5000, 46)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_every_road_finds_the_few_lowest(road: Road, shape: tuple[int, int, int], count: int, biased: bool) -> None:
+    z, e = near_ties(*shape)
+    e[3], e[1] = torch.nan, torch.inf
+    bias = torch.randn(len(e)) if biased else None
+    expected = brute_force_few(z, e, min(count, len(e)), bias)
+    scores, codes = few_nearest(z, e, min(count, len(e)), bias, road=road)
+    assert torch.equal(codes, expected[1])
+    assert torch.equal(scores, expected[0])
+
+
+def test_places_without_a_codeword_are_empty(road: Road) -> None:
+    e = torch.tensor([[torch.nan, 0.0], [1.0, 2.0], [torch.inf, 0.0]])
+    scores, codes = few_nearest(torch.ones(2, 2), e, 4, road=road)
+    assert codes.tolist() == [[1, 0, 0, 0]] * 2
+    assert scores.tolist() == [[-1.0, torch.inf, torch.inf, torch.inf]] * 2
+    with pytest.raises(ValueError, match="at least one codeword to be wanted"):
+        few_nearest(torch.ones(2, 2), e, 0, road=road)
 
 
 def test_the_lowest_exact_score_is_the_smallest_distance() -> None:

@@ -1,4 +1,4 @@
-// Nearest codeword of many vectors: a fast filter in float32 or bfloat16, a decision in float64, no score matrix.
+// Nearest codewords of many vectors: a fast filter in float32 or bfloat16, a decision in float64, no score matrix.
 //
 // The score of codeword e for query z is |e|^2 + bias - 2 z.e, the squared distance without |z|^2, which ranks nothing.
 //
@@ -8,7 +8,7 @@
 //           cache while all queries pass by. Only the lowest score is compared with the query's limit; none is stored
 //           unless one may win. In bfloat16 all vectors are seen from the codebook's centre, where they are short.
 // Decision. Whatever the order of summation, a filter's score is off by at most a known slack, so a codeword whose score
-//           exceeds the best so far by more cannot win. The others, a handful per query, are scored in float64 in one
+//           exceeds the best so far (the last of the few best) by more cannot win. The others, a handful per query, are scored in float64 in one
 //           fixed order. Products of two float32 are exact there, so that it does not matter whether the compiler fuses
 //           them with the addition: the result is the same on every machine, and the same as the torch road's, which
 //           is search.py and search_exact.py; the latter derives the slack and shares its constants.
@@ -54,15 +54,29 @@ struct Problem {
     const float* e;     // (K, D) codewords
     const float* bias;  // (K,) or null
     int64_t code_count, dim;
+    int few;  // how many codewords are wanted for each query
 };
 
 struct Query {
-    double best = INFINITE;  // exact score of the best codeword so far
+    double best = INFINITE;  // exact score that a codeword must stay below: of the last of the few best so far
     double shift = 0;        // what a score is more when seen from the centre
     double length = 0;       // |z|, from there
     double far_length = 0;   // |z|, from the origin
     float limit = INFINITE;  // float32 scores above it cannot win in the present tile
-    int64_t index = 0;
+    double* scores = nullptr;  // of the few best so far, ascending
+    int64_t* indices = nullptr;
+
+    // Puts a codeword in its place among the `few` best, behind those of the same score.
+    void insert(double score, int64_t index, int few) {
+        int place = few - 1;
+        for (; place > 0 && scores[place - 1] > score; --place) {
+            scores[place] = scores[place - 1];
+            indices[place] = indices[place - 1];
+        }
+        scores[place] = score;
+        indices[place] = index;
+        best = scores[few - 1];
+    }
 };
 
 struct Slack {
@@ -282,21 +296,27 @@ Scan scan_of(int set) {
 
 }  // namespace
 
-// Writes the index of the nearest of `code_count` codewords for each of `query_count` queries; the lowest wins a tie.
-// All arrays are dense and row-major. `set`: 0 plain, 1 AVX2, 2 AVX-512, 3 AVX-512 with bfloat16.
+// Writes scores and indices of the `few` nearest of `code_count` codewords for each of `query_count` queries, nearest first; the
+// lowest wins a tie. Places that no codeword wins have an infinite score and index 0. All arrays are dense and row-major. `set`: 0 plain, 1 AVX2, 2 AVX-512, 3 AVX-512 with bfloat16.
 // Returns 0; 1 if the set is not available here; 2 if memory or threads ran out.
 extern "C" int nearest_codewords(const float* z, int64_t query_count, const float* e, const float* bias,
-                                 int64_t code_count, int64_t dim, int64_t* indices, int threads, int set) {
+                                 int64_t code_count, int64_t dim, int few, double* scores, int64_t* indices,
+                                 int threads, int set) {
     const Scan scan = scan_of(set);
     if (scan == nullptr) return 1;
-    const Problem problem{z, e, bias, code_count, dim};
+    const Problem problem{z, e, bias, code_count, dim, few};
     const bool coarse = set > 2;
     const auto work = [&](int64_t begin, int64_t end, const float* centre) {
         std::vector<Query> queries(end - begin);
+        std::fill(scores + begin * few, scores + end * few, INFINITE);
+        std::fill(indices + begin * few, indices + end * few, 0);
+        for (int64_t i = begin; i < end; ++i) {
+            queries[i - begin].scores = scores + i * few;
+            queries[i - begin].indices = indices + i * few;
+        }
         int64_t done = 0;
         if (coarse) done = scan(problem, centre, begin, queries, 0);
         if (done < code_count) (coarse ? scan_of(2) : scan)(problem, nullptr, begin, queries, done);
-        for (int64_t i = begin; i < end; ++i) indices[i] = queries[i - begin].index;
     };
     const int64_t share = (query_count + threads - 1) / threads;
     try {
@@ -317,4 +337,4 @@ extern "C" int nearest_codewords(const float* z, int64_t query_count, const floa
 extern "C" int has_set(int set) { return scan_of(set) != nullptr; }
 
 // Changes when a function above does, so that a library left over from an older build is not called.
-extern "C" int interface_version() { return 2; }
+extern "C" int interface_version() { return 3; }
