@@ -37,8 +37,8 @@ class MelDistance(nn.Module):
             self.register_buffer(f"hann_{window}", torch.hann_window(window), persistent=False)
             self.register_buffer(f"mel_{window}", mel_filters(rate_hz, window, count), persistent=False)
 
-    def forward(self, reference: Tensor, decoded: Tensor) -> Tensor:
-        """Two float `(B, T)`, full scale 1, longer than half the longest window, to distances `(B,)`."""
+    def forward(self, reference: Tensor, decoded: Tensor, windows: Sequence[int] | None = None) -> Tensor:
+        """Two float `(B, T)`, full scale 1, longer than half the longest window, to distances `(B,)`; of `windows` only, if given."""
         if reference.shape != decoded.shape or reference.ndim != 2 or reference.shape[1] <= max(self.windows) // 2:
             raise ValueError(
                 f"expected two (B, T) of one shape with more than {max(self.windows) // 2} samples,"
@@ -46,7 +46,7 @@ class MelDistance(nn.Module):
             )
         differences = [
             (self.log_mel(reference, window) - self.log_mel(decoded, window)).abs().mean((1, 2))
-            for window in self.windows
+            for window in (self.windows if windows is None else windows)
         ]
         return torch.stack(differences).sum(0)
 

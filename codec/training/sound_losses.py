@@ -87,15 +87,31 @@ class MelLoss(nn.Module):
 
     Args:
         rate_hz: of the sounds.
+        windows_at_once: how many of the windows each training step looks at, in turn, for the same sum in the mean; all if not given.
     """
 
-    def __init__(self, rate_hz: int) -> None:
+    calls: Tensor  # () in training, so that a resumed run goes on with the windows whose turn it is
+
+    def __init__(self, rate_hz: int, windows_at_once: int | None = None) -> None:
         super().__init__()
         self.distance = MelDistance(rate_hz)
+        self.count = len(self.distance.windows) if windows_at_once is None else windows_at_once
+        if not 1 <= self.count <= len(self.distance.windows):
+            raise ValueError(
+                f"1 to {len(self.distance.windows)} windows can be looked at at once, got {windows_at_once}"
+            )
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64), persistent=windows_at_once is not None)
 
     def forward(self, waveform: Tensor, decoded: Tensor) -> dict[str, Tensor]:
         """`(B, C, T)` each, more than 1024 samples, to scalars by name."""
+        windows = self.distance.windows
+        if self.training and self.count < len(windows):
+            first = self.count * int(self.calls)
+            self.calls += 1
+            windows = tuple(windows[(first + i) % len(windows)] for i in range(self.count))
+        share = len(windows) / len(self.distance.windows)
         with torch.autocast(
             decoded.device.type, enabled=False
         ):  # its filters are a product, of which bfloat16 keeps 8 bits
-            return {"mel": self.distance(waveform.flatten(0, 1), decoded.flatten(0, 1)).mean()}
+            found = self.distance(waveform.flatten(0, 1), decoded.flatten(0, 1), windows)
+            return {"mel": found.mean() / share}

@@ -1,15 +1,18 @@
 """Crops of several packs in their shares, functions of seed and number alone; augmentation keeps within its bounds."""
 
+import io
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from codec.training.audio_pack import FULL_SCALE, AudioPack
 from codec.training.sound_augmentation import SoundAugmentation
-from codec.training.sound_data import SoundArchive, SoundCrops, WholeClips, shares_of
+from codec.training.sound_data import SoundArchive, SoundCrops, SoundData, WholeClips, shares_of
 
 PLAIN = SoundAugmentation(level_db=(0, 0), polarity=0, silent=0, mixed=0, dither=0)
 
@@ -92,3 +95,16 @@ def test_validation_clips_are_whole_and_spread(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert clips[0].samples.shape == (1, 500)
     assert clips[0].kind == "speech"
+
+
+def test_a_faster_archive_is_shorter_and_higher(tmp_path: Path) -> None:
+    tone, file = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000), io.BytesIO()
+    soundfile.write(file, 0.5 * tone, 16_000, format="WAV")
+    with tarfile.open(tmp_path / "tones.tar", "w") as tar:
+        member = tarfile.TarInfo("tones/one.wav")
+        member.size = len(file.getvalue())
+        tar.addfile(member, io.BytesIO(file.getvalue()))
+    data = SoundData(str(tmp_path), [], [], cache=str(tmp_path / "cache"))
+    (pack,) = data.packs([SoundArchive("tones.tar", speed=1.25)], 16_000)
+    assert abs(len(pack[0]) - 12_800) <= 1
+    assert np.abs(np.fft.rfft(pack[0][:8000])).argmax() * 2 == 550

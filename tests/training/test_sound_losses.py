@@ -53,6 +53,21 @@ def test_known_values(distortions: Distortions) -> None:
     torch.testing.assert_close(terms["mel"], expected)
 
 
+def test_windows_in_turn_have_the_same_mean_and_go_on_after_resuming() -> None:
+    loss, whole = MelLoss(RATE_HZ, windows_at_once=3), MelLoss(RATE_HZ)
+    pair = noise(), noise(seed=1)
+    first = [loss(*pair)["mel"] for _ in range(3)]
+    resumed = MelLoss(RATE_HZ, windows_at_once=3)
+    resumed.load_state_dict(loss.state_dict())
+    terms = first + [resumed(*pair)["mel"] for _ in range(4)]
+    assert len({float(term) for term in terms}) == 7
+    torch.testing.assert_close(torch.stack(terms).mean(), whole(*pair)["mel"])
+    torch.testing.assert_close(loss.eval()(*pair)["mel"], whole(*pair)["mel"])
+    assert not whole.state_dict()
+    with pytest.raises(ValueError, match="1 to 7 windows"):
+        MelLoss(RATE_HZ, windows_at_once=8)
+
+
 @pytest.mark.parametrize("reference", [torch.zeros(2, 1, 6000), noise()], ids=["silence", "noise"])
 @pytest.mark.parametrize("level", [0.0, 1e-9, 0.1])
 def test_values_and_gradients_are_finite(distortions: Distortions, reference: Tensor, level: float) -> None:
