@@ -1,5 +1,6 @@
-"""Codes as the words of generative models: interleaving patterns, whole and as a stream."""
+"""Codes as the words of generative models: stored token data sets, word numbers, interleaving patterns whole and as a stream."""
 
+from codec.generation.dataset import TokenDataset, TokenSequence
 from codec.generation.patterns import (
     EMPTY,
     CoarseFirst,
@@ -13,7 +14,10 @@ from codec.generation.patterns import (
     deinterleave,
     interleave,
 )
+from codec.generation.records import TokenRecord, TokenSource
+from codec.generation.shards import ShardFormat, open_shard, shard_path, shards_in, write_shard
 from codec.generation.streams import FrameSteps, StepFrames
+from codec.generation.vocabulary import Vocabulary
 
 __all__ = [
     "EMPTY",
@@ -26,7 +30,17 @@ __all__ = [
     "Pattern",
     "Places",
     "Scales",
+    "ShardFormat",
     "StepFrames",
+    "TokenDataset",
+    "TokenRecord",
+    "TokenSequence",
+    "TokenSource",
+    "Vocabulary",
     "deinterleave",
     "interleave",
+    "open_shard",
+    "shard_path",
+    "shards_in",
+    "write_shard",
 ]
