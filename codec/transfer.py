@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from codec.models.sound_reading import Excerpt
     from codec.types import MediaKind
 
-DEFAULT_IMAGE_MODEL, DEFAULT_SOUND_MODEL = "image-latent", "audio-speech-16k"
-DEFAULT_MODELS: "dict[MediaKind, str]" = {"image": DEFAULT_IMAGE_MODEL, "audio": DEFAULT_SOUND_MODEL}
+DEFAULT_IMAGE_MODEL, DEFAULT_SOUND_MODEL, DEFAULT_SPEECH_MODEL = "image-latent", "audio-speech-16k", "audio-speech-16k"
+SPEECH_HZ = 16_000  # sound of no higher rate is taken for speech
 NAMES: "dict[MediaKind, str]" = {"image": "pictures", "audio": "sound", "video": "video"}
 DEFAULT_FORMATS = {"image": "png", "audio": "wav"}
 
@@ -42,7 +42,7 @@ def encode_to(
     Args:
         source: path of a file, its bytes, or a pipe, which is read to its end.
         sink: open for writing.
-        model: name, folder, hash or a loaded model; the default model of the kind of media if not given.
+        model: name, folder, hash or a loaded model; if not given the default for pictures, or that for sound of this rate.
         encoding: what is asked of the encoder.
         raw: rate and channels of bare 16-bit samples that come through a pipe without a header.
         device: `cpu`, `cuda` or `auto`.
@@ -52,16 +52,31 @@ def encode_to(
 
     live = is_pipe(source)
     kind, source = _kind(source, raw)
-    codec = load_model(model or DEFAULT_MODELS[kind], device)
-    if codec.kind != kind:
-        raise UsageError(f"this model is for {NAMES[codec.kind]}, the input is not; see `codec models`")
     encoding = encoding if encoding is not None else PLAIN
     if kind == "image":
+        codec = _model_for(kind, model or DEFAULT_IMAGE_MODEL, device)
         picture = source if isinstance(source, str | Path | bytes) else source.read()
         sink.write(codec.compress(read_image(picture, bits=16), encoding))
         return
+    given = (
+        _model_for(kind, model, device) if model else None
+    )  # before the sound is opened, as what it needs is another thing
     with _sound(source, raw) as sound:
+        codec = given or _model_for(kind, default_sound_model(sound.format.rate), device)
         cast("SoundCodec", codec).write(sound, sink, encoding, live=live)
+
+
+def default_sound_model(rate_hz: int) -> str:
+    """The model for sound of a rate where none is asked for: up to 16 kHz that of speech."""
+    return DEFAULT_SPEECH_MODEL if rate_hz <= SPEECH_HZ else DEFAULT_SOUND_MODEL
+
+
+def _model_for(kind: "MediaKind", model: "str | Path | Codec", device: str) -> "Codec":
+    """A model, which must be one for this kind of media."""
+    codec = load_model(model, device)
+    if codec.kind != kind:
+        raise UsageError(f"this model is for {NAMES[codec.kind]}, the input is not; see `codec models`")
+    return codec
 
 
 def decode_to(

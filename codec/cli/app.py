@@ -38,7 +38,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
-    for add in (_encode, _decode, _info, _truncate, _verify, _models, _evaluate, _train, _demo):
+    for add in (_encode, _decode, _info, _truncate, _verify, _tokenize, _detokenize, _models, _evaluate, _train, _demo):
         add(verbs)
     return parser
 
@@ -136,6 +136,40 @@ def _verify(verbs: Verbs) -> None:
     _add_file(verb)
     _add_device(verb)
     _add_json(verb)
+
+
+def _tokenize(verbs: Verbs) -> None:
+    verb = _verb(
+        verbs,
+        "tokenize",
+        "Pictures, sounds or .lmc files to shards of tokens; goes on where it was stopped.",
+    )
+    verb.add_argument("source", metavar="IN", type=Path, help="folder, or one file")
+    verb.add_argument("target", metavar="OUT", type=Path, help="folder for the shards")
+    verb.add_argument("--model", metavar="NAME", help="a tokenizer; see `codec models`")
+    verb.add_argument(
+        "--format",
+        type=_one_of("parquet", "webdataset", "npy", "bin"),
+        default="npy",
+        metavar="FORMAT",
+        help="parquet, webdataset, npy or bin (%(default)s)",
+    )
+    verb.add_argument("--planes", type=_positive(int), metavar="N", help="keep only the first codes of a position")
+    verb.add_argument(
+        "--shard-size", type=_positive(int), metavar="N", default=1000, help="files in a shard (%(default)s)"
+    )
+    verb.add_argument("--workers", type=_positive(int), metavar="N", default=1, help="processes (%(default)s)")
+    _add_common(verb)
+
+
+def _detokenize(verbs: Verbs) -> None:
+    verb = _verb(verbs, "detokenize", "The way back: shards of tokens to pictures, sounds or .lmc files.")
+    verb.add_argument("source", metavar="TOKENS", type=Path, help="folder of shards, or one shard")
+    verb.add_argument("target", metavar="OUT", type=Path, help="folder for the files")
+    verb.add_argument("--model", metavar="NAME", help="decode with this model, not the one that made the tokens")
+    verb.add_argument("--format", metavar="SUFFIX", help="png, webp, … or wav, flac, …, or lmc; png or wav if left out")
+    _add_force(verb)
+    _add_device(verb)
 
 
 def _models(verbs: Verbs) -> None:

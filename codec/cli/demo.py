@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from codec import api
 from codec.cli.jobs import progress
 from codec.errors import UsageError
-from codec.transfer import DEFAULT_SOUND_MODEL
+from codec.transfer import default_sound_model
 
 if TYPE_CHECKING:
     from codec.evaluation import ImageResult
@@ -60,11 +60,12 @@ def _code_sounds(sounds: Sequence[Path], target: Path, device: str) -> None:
     from codec.media import read_sound, write_sound
     from codec.types import Media
 
-    codec = api.load(DEFAULT_SOUND_MODEL, device=device)
     rows = []
     for sound in progress(sounds, "demo"):
         media = read_sound(sound)
-        coded = [code_with_sound_model(DEFAULT_SOUND_MODEL, codec, media, kbps) for kbps in (None, *SOUND_KBPS)]
+        model = default_sound_model(media.rate)
+        codec = api.load(model, device=device)
+        coded = [code_with_sound_model(model, codec, media, kbps) for kbps in (None, *SOUND_KBPS)]
         coded += [SOUND_BASELINES["opus"].code(media, kbps) for kbps in OPUS_KBPS]
         for one in coded:
             write_sound(Media("audio", one.decoded, rate=media.rate), target / f"{sound.stem} {one.name}.wav")

@@ -5,19 +5,21 @@ samples ◄─decoder─ vectors ◄─quantizer.decode─ codes ◄─prior─ 
 """
 
 import io
+from dataclasses import replace
 from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
+from codec.container import AudioFields
 from codec.entropy import EntropyModel, StaticTokenPrior
 from codec.errors import BitstreamError
 from codec.media import SoundReader
-from codec.models.base import PLAIN, Encoding
+from codec.models.base import PLAIN, Encoding, PriorName
 from codec.models.frames import FrameDecoder, FrameEncoder, SoundBackbone
 from codec.models.packet_reading import PacketReader
 from codec.models.sound_reading import AT_ONCE, WHOLE, Excerpt, open_coded
-from codec.models.sound_writing import cut_planes, write_sound
+from codec.models.sound_writing import cut_planes, write_codes, write_sound
 from codec.models.tokenizer import Tokenizer
 from codec.quantizers import Quantizer, prefixes_of
 from codec.types import Codes, Media, MediaKind, Plane
@@ -130,6 +132,10 @@ class SoundCodec(Tokenizer[SoundBackbone]):
         encoding.check_sound()
         write_sound(self, sound, sink, encoding, live=live)
 
+    def write_codes(self, fields: AudioFields, codes: Codes, sink: BinaryIO, prior: PriorName) -> None:
+        """Write codes `(1, C, frames)` of the first planes as a file of a sound of these fields."""
+        write_codes(self, fields, torch.stack([plane.codes[0] for plane in codes.planes], -1), sink, prior)
+
     def decompress(self, data: bytes, *, partial: bool = False) -> Media:
         """The bytes of a `.lmc` file to a sound; `partial` conceals what is damaged instead of refusing."""
         return self.open(io.BytesIO(data), partial=partial).read()
@@ -152,6 +158,10 @@ class SoundCodec(Tokenizer[SoundBackbone]):
 
     def read_codes(self, source: BinaryIO, *, partial: bool = False) -> Codes:
         """The codes `(1, C, frames)` of the planes that all packets have, without the decoder network; lost frames are left out."""
+        return self.read_fields(source, partial=partial)[1]
+
+    def read_fields(self, source: BinaryIO, *, partial: bool = False) -> tuple[AudioFields, Codes]:
+        """The same, with what the file says of the sound."""
         packets = self.packets(source, partial=partial)
         parts = [part.codes for part in packets.frames(AT_ONCE) if part.codes is not None]
         if not parts:
@@ -159,9 +169,9 @@ class SoundCodec(Tokenizer[SoundBackbone]):
         kept = min(part.shape[-1] for part in parts)
         planes = torch.cat([part[..., :kept] for part in parts], 1)[None].unbind(-1)
         sized = zip(planes, self.quantizer.codebook_sizes[:kept], strict=True)
-        return Codes(
-            tuple(Plane(codes.contiguous(), size) for codes, size in sized), droppable_from=self.plane_counts[0]
-        )
+        codes = tuple(Plane(codes.contiguous(), size) for codes, size in sized)
+        fields = replace(packets.fields, samples=packets.samples or 0)
+        return fields, Codes(codes, droppable_from=self.plane_counts[0])
 
     def truncate(self, source: BinaryIO, sink: BinaryIO, planes: int) -> None:
         """Copy a file with the first planes of each packet only, none of which is computed anew."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from codec.container import AudioFields, Head, Section, SectionType
@@ -14,7 +15,7 @@ from codec.container.head import HASH_BYTES
 from codec.errors import UsageError
 from codec.media.resampling import Resampler
 from codec.media.sound import BLOCK, Samples, SoundFormat, SoundReader, pack_format
-from codec.models.base import Encoding
+from codec.models.base import Encoding, PriorName
 from codec.models.frames import to_middle_and_side
 from codec.models.packet_writing import PACKET_BYTES, Budget, PacketWriter
 
@@ -37,29 +38,51 @@ def write_sound(model: "SoundCodec", sound: SoundReader, sink: BinaryIO, encodin
     """
     format, packet = sound.format, packet_frames(model, encoding.packet_ms, live=live)
     prior = model.choose_prior(encoding)
-    encoder = model.frame_encoder(format.channels, packet)
     writer = PacketWriter(
         sink,
-        _head(model, sound, model.coding_hash(prior)),
+        _head(model, AudioFields(format.rate, format.channels, sound.frames or 0), model.coding_hash(prior)),
         _tags(format),
         model.priors()[prior],
         packet=packet,
         at_once=1 if live else AT_ONCE,
         budget=_budget(model, format.channels, packet, encoding.bitrate),
     )
-    count = 0
+    frames = SoundFrames(model, sound, packet, live=live)
+    for codes in frames:
+        writer.push(codes)
+    writer.finish(frames.samples if sound.frames is None else None)
 
-    def counted() -> Iterator[Samples]:
-        nonlocal count
-        for block in sound.blocks(-(-model.hop * format.rate // model.rate) if live else BLOCK):
-            count += len(block)
+
+class SoundFrames:
+    """A sound as its codes `(C, n, Q)`, in pieces as they come.
+
+    Args:
+        model: of the codec.
+        sound: read once.
+        packet: frames that are wanted at a time, which are computed at once where a block has more.
+        live: as soon as the sound of a frame was read.
+
+    Attributes:
+        samples: how many a channel had, once all came.
+    """
+
+    def __init__(self, model: "SoundCodec", sound: SoundReader, packet: int, *, live: bool = False) -> None:
+        self._model, self._sound, self._packet, self._live = model, sound, packet, live
+        self.samples = 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        model, format = self._model, self._sound.format
+        encoder = model.frame_encoder(format.channels, self._packet)
+        for block in Resampler(format.rate, model.rate).blocks(self._counted()):
+            samples = torch.from_numpy(block.T.copy())
+            yield encoder.push(to_middle_and_side(samples))
+        yield encoder.finish()
+
+    def _counted(self) -> Iterator[Samples]:
+        model = self._model
+        for block in self._sound.blocks(-(-model.hop * self._sound.format.rate // model.rate) if self._live else BLOCK):
+            self.samples += len(block)
             yield block
-
-    for block in Resampler(format.rate, model.rate).blocks(counted()):
-        samples = torch.from_numpy(block.T.copy())
-        writer.push(encoder.push(to_middle_and_side(samples)))
-    writer.push(encoder.finish())
-    writer.finish(count if sound.frames is None else None)
 
 
 def packet_frames(model: "SoundCodec", milliseconds: float | None, *, live: bool) -> int:
@@ -69,8 +92,7 @@ def packet_frames(model: "SoundCodec", milliseconds: float | None, *, live: bool
     return max(1, round(milliseconds * model.rate / model.hop / 1000))
 
 
-def _head(model: "SoundCodec", sound: SoundReader, coding_hash: bytes) -> Head:
-    fields = AudioFields(sound.format.rate, sound.format.channels, sound.frames or 0)
+def _head(model: "SoundCodec", fields: AudioFields, coding_hash: bytes) -> Head:
     alphabets = tuple(model.quantizer.codebook_sizes)
     return Head(fields, coding_hash[:HASH_BYTES], alphabets, droppable_from=model.plane_counts[0], chunk_major=True)
 
@@ -94,6 +116,23 @@ def _budget(model: "SoundCodec", channels: int, packet: int, bitrate: float | No
             f"with this model, got {bitrate / 1000:.2f}"
         )
     return Budget(bitrate / 8 / frames_a_second, model.plane_counts, model.delay)
+
+
+def write_codes(model: "SoundCodec", fields: AudioFields, codes: Tensor, sink: BinaryIO, prior: PriorName) -> None:
+    """Write codes `(C, n, q)` of the first planes as a file of a sound of these fields."""
+    count, packet, entropy_model = codes.shape[2], packet_frames(model, None, live=False), model.priors()[prior]
+    if count not in model.plane_counts:
+        raise UsageError(f"this model decodes {', '.join(map(str, model.plane_counts))} planes, not {count}")
+    head = replace(
+        _head(model, fields, model.coding_hash(prior)), alphabets=tuple(model.quantizer.codebook_sizes[:count])
+    )
+    writer = PacketWriter(sink, head, [], entropy_model, packet=packet, at_once=1, budget=None)
+    codes = F.pad(codes, (0, len(entropy_model.codebook_sizes) - count))
+    whole = codes.shape[1] // packet * packet
+    for part, frames in ((codes[:, :whole], packet), (codes[:, whole:], codes.shape[1] - whole)):
+        if part.shape[1]:
+            writer.write(part, frames, [count] * (part.shape[1] // frames))
+    writer.finish(None)
 
 
 def cut_planes(model: "SoundCodec", source: BinaryIO, sink: BinaryIO, planes: int) -> None:

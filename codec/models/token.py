@@ -6,12 +6,12 @@ pixels ◄─decoder─ vectors ◄─quantizer.decode─ codes ◄─prior─ b
 
 import io
 from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from codec.container import Head
+from codec.container import Head, ImageFields
 from codec.container.head import HASH_BYTES
 from codec.entropy import EntropyModel, Layout, StaticTokenPrior, decode_chunk, encode_chunk
 from codec.models.base import PLAIN, Encoding, PriorName
@@ -144,6 +144,11 @@ class TokenCodec(Tokenizer[Backbone]):
     def read_codes(self, source: BinaryIO, *, partial: bool = False) -> Codes:
         """The codes of a file, without the decoder network; what a damaged file lost is filled with the code of zeros."""
         return self._read(source, partial)[1]
+
+    def read_fields(self, source: BinaryIO, *, partial: bool = False) -> tuple[ImageFields, Codes]:
+        """The same, with what the file says of the picture."""
+        reader, codes = self._read(source, partial)
+        return cast(ImageFields, reader.head.fields), codes
 
     def _read(self, source: BinaryIO, partial: bool) -> tuple[PictureReader[EntropyModel], Codes]:
         reader = PictureReader(

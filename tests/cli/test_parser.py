@@ -16,6 +16,8 @@ CALLS = {
     "info": ["photo.lmc"],
     "truncate": ["photo.lmc", "small.lmc", "--planes", "3"],
     "verify": ["photo.lmc"],
+    "tokenize": ["pictures", "tokens"],
+    "detokenize": ["tokens", "back"],
     "models": [],
     "eval": ["photos"],
     "train": ["experiment=image_fsq"],

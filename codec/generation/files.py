@@ -1,0 +1,129 @@
+"""Files as records of tokens, and records as files: pictures and sounds through a model, `.lmc` files without its networks."""
+
+import io
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+
+from codec.container import AudioFields, Head, ImageFields
+from codec.container.byte_reader import ByteReader
+from codec.container.head import read_head
+from codec.errors import BitstreamError, MediaError, UsageError
+from codec.generation.records import TokenRecord, TokenSource
+from codec.media import open_sound, read_image
+from codec.models import Codec, SoundCodec, TokenCodec
+from codec.models.base import PriorName
+from codec.models.sound_writing import SoundFrames
+from codec.types import Codes, Media, Plane
+
+Tokens: TypeAlias = TokenCodec | SoundCodec
+LMC = ".lmc"
+
+
+def tokens_of(codec: Codec, name: str) -> Tokens:
+    """A model whose codes are tokens.
+
+    Raises:
+        UsageError: its codes are integers of any size.
+    """
+    if not isinstance(codec, TokenCodec | SoundCodec):
+        raise UsageError(f"{name} has no tokens but integers of any size; see `codec models` for tokenizers")
+    return codec
+
+
+def source_of(codec: Tokens, name: str, planes: int | None = None) -> TokenSource:
+    """What its shards say of a model, of whose codes only the first `planes` may be kept."""
+    counts = codec.plane_counts if isinstance(codec, SoundCodec) else (len(codec.quantizer.codebook_sizes),)
+    if planes is not None and planes not in counts:
+        raise UsageError(f"{name} decodes {', '.join(map(str, counts))} planes, not {planes}")
+    alphabets = tuple(codec.quantizer.codebook_sizes[:planes])
+    return TokenSource(name, codec.coding_hash("static").hex(), codec.kind, alphabets)
+
+
+def record_of(codec: Tokens, path: Path, key: str, planes: int) -> TokenRecord:
+    """The first planes of a picture, a sound, or of a `.lmc` file that this model wrote; class and caption from files beside it."""
+    fields, codes = _read(codec, path) if path.suffix == LMC else _encoded(codec, path)
+    if len(codes.planes) < planes:
+        raise UsageError(
+            f"{path} has only {len(codes.planes)} planes, wanted are {planes}; ask for as many with --planes"
+        )
+    stacked = torch.cat([plane.codes for plane in codes.planes[:planes]])
+    return TokenRecord(key, stacked.numpy(), asdict(fields), _label(path), _caption(path))
+
+
+def file_of(codec: Tokens, record: TokenRecord, prior: PriorName | None = None) -> bytes:
+    """The bytes of a `.lmc` file with the codes of a record.
+
+    Raises:
+        BitstreamError: the record lacks what a file has to say of its media, or has codes that the model does not have.
+    """
+    prior = prior if prior is not None else list(codec.priors())[-1]
+    sizes, file = codec.quantizer.codebook_sizes, io.BytesIO()
+    try:
+        codes = Codes(tuple(Plane(torch.from_numpy(c.astype("int64"))[None], n) for c, n in zip(record.codes, sizes)))  # noqa: B905
+        if isinstance(codec, SoundCodec):
+            codec.write_codes(AudioFields(**record.media), codes, file, prior)
+        else:
+            fields = ImageFields(**record.media)
+            samples = torch.zeros(1, dtype=torch.uint8).expand(fields.channels, fields.height, fields.width)
+            codec.write(Media("image", samples), codes, file, prior)
+    except (TypeError, ValueError) as error:
+        raise BitstreamError(f"this is no record of such a model ({error})", record.key) from error
+    return file.getvalue()
+
+
+def _encoded(codec: Tokens, path: Path) -> tuple[ImageFields | AudioFields, Codes]:
+    if isinstance(codec, TokenCodec):
+        samples = read_image(path, bits=16).samples
+        channels, height, width = samples.shape
+        return ImageFields(width, height, channels), codec.encode(samples.expand(3, -1, -1)[None])
+    with open_sound(path) as sound:
+        frames = SoundFrames(codec, sound, codec.block)
+        planes = torch.cat(list(frames), 1)[None].unbind(-1)
+        sized = zip(planes, codec.quantizer.codebook_sizes, strict=True)
+        codes = Codes(tuple(Plane(codes.contiguous(), size) for codes, size in sized))
+        return AudioFields(sound.format.rate, sound.format.channels, frames.samples), codes
+
+
+def _read(codec: Tokens, path: Path) -> tuple[ImageFields | AudioFields, Codes]:
+    """The codes of a file, without a network but that of a learned prior."""
+    try:
+        with path.open("rb") as file:
+            return codec.read_fields(file)
+    except OSError as error:
+        raise MediaError(f"cannot read {path}: {error.strerror}") from error
+
+
+def head_of(path: Path) -> Head:
+    """The head of a `.lmc` file, which names its model."""
+    try:
+        with path.open("rb") as file:
+            return read_head(ByteReader(file))
+    except OSError as error:
+        raise MediaError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _label(path: Path) -> int | None:
+    """The class in a file `.cls` beside it."""
+    text = _beside(path, ".cls")
+    if text is None:
+        return None
+    if not text.strip().isdecimal():
+        raise MediaError(f"{path.with_suffix('.cls')} holds no class, a number from 0, but {text[:20]!r}")
+    return int(text)
+
+
+def _caption(path: Path) -> str | None:
+    """The text in a file `.txt` beside it."""
+    text = _beside(path, ".txt")
+    return None if text is None else text.strip()
+
+
+def _beside(path: Path, suffix: str) -> str | None:
+    other = path.with_suffix(suffix)
+    try:
+        return other.read_text(encoding="utf-8") if other.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MediaError(f"cannot read {other}: {error}") from error
