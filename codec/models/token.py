@@ -156,11 +156,11 @@ class TokenCodec(Tokenizer[Backbone]):
         )
         count = len(reader.head.alphabets)
         chunks = reader.read(lambda tile, streams: decode_chunk(reader.prior, Layout((tile.shape,) * count), streams))
-        with torch.inference_mode():
-            missing = self.quantizer.encode(torch.zeros(self.latent_dim, device=self.device)).cpu()
-        grids = [
-            missing[q].expand(reader.grid).clone() for q in range(count)
-        ]  # only now in proportion to the claimed size
+        filling = torch.zeros(count, dtype=torch.int64)
+        if len(chunks) < len(reader.chunks):
+            with torch.inference_mode():
+                filling = self.quantizer.encode(torch.zeros(self.latent_dim, device=self.device)).cpu()
+        grids = [code.expand(reader.grid).clone() for code in filling]  # only now in proportion to the claimed size
         for index, planes in chunks.items():
             part = reader.chunks[index]
             for grid, plane in zip(grids, planes, strict=True):
