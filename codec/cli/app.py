@@ -159,6 +159,13 @@ def _tokenize(verbs: Verbs) -> None:
         "--shard-size", type=_positive(int), metavar="N", default=1000, help="files in a shard (%(default)s)"
     )
     verb.add_argument("--workers", type=_positive(int), metavar="N", default=1, help="processes (%(default)s)")
+    verb.add_argument(
+        "--engine",
+        type=_one_of("local", "ray"),
+        default="local",
+        metavar="ENGINE",
+        help="local, or ray for a cluster whose machines see the same files (%(default)s)",
+    )
     _add_common(verb)
 
 

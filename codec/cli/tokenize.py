@@ -10,7 +10,17 @@ from codec.errors import CodecError, MediaError, UsageError
 from codec.transfer import default_sound_model, pick_device
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Protocol
+
     from codec.generation import ShardFormat
+    from codec.generation.tokenizing import Recipe, ShardResult, ShardTask
+
+    class Engine(Protocol):
+        def __call__(
+            self, tasks: "Sequence[ShardTask]", recipe: "Recipe", *, workers: int
+        ) -> "Iterator[ShardResult]": ...
+
 
 DEFAULT_PICTURE_TOKENS = "image-tokens-f16"
 
@@ -24,13 +34,14 @@ def run(
     planes: int | None,
     shard_size: int,
     workers: int,
+    engine: str,
     force: bool,
     device: str,
     json: bool,
 ) -> None:
     """Write the shards that are not there yet; a file that cannot be read is reported and the rest goes on."""
     from codec.generation.files import LMC
-    from codec.generation.tokenizing import Recipe, left_to_do, plan_shards, tokenise_all
+    from codec.generation.tokenizing import Recipe, left_to_do, plan_shards
     from codec.media.kinds import SUFFIXES, kind_of
 
     if not source.exists():
@@ -54,7 +65,7 @@ def run(
         raise MediaError(f"cannot make folder {target}: {error.strerror}") from error
     failures: list[CodecError] = []
     results = []
-    done = tokenise_all(todo, recipe, workers=workers)
+    done = _engine(engine)(todo, recipe, workers=workers)
     for _ in progress(todo, "tokenizing"):
         result = next(done)
         results.append(result)
@@ -66,6 +77,13 @@ def run(
         print(jsonlib.dumps({"model": chosen, "shards": len(tasks), "written": rows}, indent=2))
     if failures:
         raise _failure(f"{len(failures)} of {len(files)} files failed, the first: {failures[0]}", failures[0].exit_code)
+
+
+def _engine(name: str) -> "Engine":
+    from codec.generation.ray_engine import tokenise_with_ray
+    from codec.generation.tokenizing import tokenise_all
+
+    return {"local": tokenise_all, "ray": tokenise_with_ray}[name]
 
 
 def _files(source: Path, takes: frozenset[str]) -> list[Path]:

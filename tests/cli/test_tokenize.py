@@ -98,6 +98,12 @@ def test_stopped_work_goes_on_and_two_processes_write_the_same(pictures: Path, t
     assert shards(tmp_path / "one") == whole
 
 
+def test_a_cluster_writes_the_same(pictures: Path, tmp_path: Path) -> None:
+    codec("tokenize", pictures, tmp_path / "one", *MODEL, "--shard-size", "2")
+    codec("tokenize", pictures, tmp_path / "two", *MODEL, "--shard-size", "2", "--workers", "2", "--engine", "ray")
+    assert shards(tmp_path / "one") == shards(tmp_path / "two")
+
+
 def test_a_bad_file_is_named_and_the_rest_goes_on(pictures: Path, tmp_path: Path) -> None:
     (pictures / "1.png").write_text("no picture")
     (pictures / "4.cls").write_text("cat")
