@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from codec.models.sound_reading import Excerpt
     from codec.types import MediaKind
 
-DEFAULT_IMAGE_MODEL, DEFAULT_SOUND_MODEL, DEFAULT_SPEECH_MODEL = "image-latent", "audio-speech-16k", "audio-speech-16k"
+DEFAULT_IMAGE_MODEL, DEFAULT_SOUND_MODEL, DEFAULT_SPEECH_MODEL = "image-latent", "audio-24k", "audio-speech-16k"
 SPEECH_HZ = 16_000  # sound of no higher rate is taken for speech
 NAMES: "dict[MediaKind, str]" = {"image": "pictures", "audio": "sound", "video": "video"}
 DEFAULT_FORMATS = {"image": "png", "audio": "wav"}

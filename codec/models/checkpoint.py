@@ -228,7 +228,9 @@ def _read_metadata(weights: Path) -> dict[str, str]:
 
 
 def _narrow(name: str, tensor: "Tensor") -> "Tensor":
-    """Matrices in half precision; codewords that were rounded to eight bits keep to them."""
+    """Matrices in half precision, hits of codes in bfloat16; codewords that were rounded to eight bits keep to them."""
+    if name.endswith(".codebook.hits"):
+        return tensor.bfloat16()
     if not tensor.is_floating_point() or tensor.ndim < 2:
         return tensor.contiguous()
     eight = in_eight_bits(tensor)

