@@ -60,8 +60,7 @@ def _code_sounds(sounds: Sequence[Path], target: Path, device: str) -> None:
     from codec.media import read_sound, write_sound
     from codec.types import Media
 
-    rows = []
-    for sound in progress(sounds, "demo"):
+    for sound in sounds:
         media = read_sound(sound)
         model = default_sound_model(media.rate)
         codec = api.load(model, device=device)
@@ -70,8 +69,8 @@ def _code_sounds(sounds: Sequence[Path], target: Path, device: str) -> None:
         for one in coded:
             write_sound(Media("audio", one.decoded, rate=media.rate), target / f"{sound.stem} {one.name}.wav")
         (target / f"{sound.stem}.lmc").write_bytes(coded[0].data)
-        rows += [measure_sound(sound.name, "sound", media, one) for one in coded]
-    print(format_sounds(summarise_sounds(rows)))
+        print(f"{sound.name}:")
+        print(format_sounds(summarise_sounds([measure_sound(sound.name, "sound", media, one) for one in coded])))
     print("opinions of speech (PESQ, STOI) are in docs/benchmarks.md")
 
 
