@@ -45,9 +45,9 @@ def _search_rows(stages: Sequence[Followed], z: Tensor, paths: int) -> Tensor:
     cost = fixed_order_dot(left, left)  # (N, P)
     for stage in stages:
         scores, choices = stage.few_nearest(left.flatten(0, 1), paths)
-        costs = (cost[..., None] + scores.view(len(z), -1, paths)).flatten(1)
+        costs = (cost[..., None] + scores.view(*cost.shape, paths)).flatten(1)
         best = costs.argsort(dim=1, stable=True)[:, :paths]
-        parents, chosen = best // paths, choices.view(len(z), -1).gather(1, best)
+        parents, chosen = best // paths, choices.view(costs.shape).gather(1, best)
         cost = costs.gather(1, best)
         left = _rows(left, parents) - stage.decode(chosen[..., None])
         codes = torch.cat([_rows(codes, parents), chosen[..., None]], -1)

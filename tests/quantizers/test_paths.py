@@ -47,6 +47,7 @@ def test_codes_do_not_depend_on_company_and_are_those_of_forward(z: Tensor) -> N
     assert torch.equal(out.codes, codes)
     assert torch.equal(out.vectors, quantizer.decode(codes))
     assert set(out.losses) == {"commitment"}
+    assert quantizer.encode(z[:0]).shape == (0, 4)
 
 
 def test_training_follows_one_path(z: Tensor) -> None:
