@@ -46,7 +46,7 @@ def voice(seconds: float, seed: int) -> NDArray[np.float32]:
 
 def write_archives(root: Path) -> Path:
     """The three archives that the configs name, with a few clips of each kind."""
-    for archive, kinds in (("audio-train", ("speech", "music44")), ("speech-train", ("speech",))):
+    for archive, kinds in (("audio-train", ("speech", "music44", "music24", "sound")), ("speech-train", ("speech",))):
         _write(
             root / f"{archive}.tar", {f"{kind}/{i}.wav": voice(1.0 + 0.1 * i, i) for kind in kinds for i in range(3)}
         )
