@@ -62,7 +62,8 @@ def file_of(codec: Tokens, record: TokenRecord, prior: PriorName | None = None) 
     prior = prior if prior is not None else list(codec.priors())[-1]
     sizes, file = codec.quantizer.codebook_sizes, io.BytesIO()
     try:
-        codes = Codes(tuple(Plane(torch.from_numpy(c.astype("int64"))[None], n) for c, n in zip(record.codes, sizes)))  # noqa: B905
+        sized = zip(record.codes, sizes[: len(record.codes)], strict=True)
+        codes = Codes(tuple(Plane(torch.from_numpy(plane.astype("int64"))[None], size) for plane, size in sized))
         if isinstance(codec, SoundCodec):
             codec.write_codes(AudioFields(**record.media), codes, file, prior)
         else:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -79,7 +78,8 @@ def plan_shards(files: Sequence[Path], root: Path, folder: Path, recipe: Recipe,
     for file, key in keyed:
         if seen.setdefault(key, file) != file:
             raise UsageError(f"{seen[key]} and {file} would both be {key}")
-    tasks = [ShardTask(shard_path(folder, i, recipe.format), part) for i, part in enumerate(_batched(keyed, size))]
+    parts = [tuple(keyed[first : first + size]) for first in range(0, len(keyed), size)]
+    tasks = [ShardTask(shard_path(folder, i, recipe.format), part) for i, part in enumerate(parts)]
     strangers = set(shards_in(folder)) - {task.target for task in tasks}
     if strangers:
         raise UsageError(f"{min(strangers)} is there and no shard of this task; choose an empty folder")
@@ -113,9 +113,8 @@ def tokenise_all(tasks: Sequence[ShardTask], recipe: Recipe, *, workers: int) ->
         yield from (tokenise_shard(task, recipe) for task in tasks)
         return
     threads = max(1, torch.get_num_threads() // workers)
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (threads,))
-    with pool, closing(pool.map(tokenise_shard, tasks, [recipe] * len(tasks))) as results:  # type: ignore[type-var]
-        yield from results
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
+        yield from pool.map(tokenise_shard, tasks, [recipe] * len(tasks))
 
 
 def tokenise_shard(task: ShardTask, recipe: Recipe) -> ShardResult:
@@ -143,7 +142,3 @@ def _model(recipe: Recipe) -> tuple[Tokens, str]:
 def _loaded(model: str, device: str) -> Tokens:
     """The model, loaded once a process."""
     return tokens_of(load(model).to(device), model)
-
-
-def _batched(items: Sequence[tuple[Path, str]], size: int) -> Iterator[tuple[tuple[Path, str], ...]]:
-    return (tuple(items[i : i + size]) for i in range(0, len(items), size))
