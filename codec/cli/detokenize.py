@@ -11,24 +11,19 @@ LMC = "lmc"
 
 def run(source: Path, target: Path, *, model: str | None, format: str | None, force: bool, device: str) -> None:
     """Write a file for each record, under its key."""
-    from codec.generation import TokenDataset, open_shard
+    from codec.generation import TokenDataset
     from codec.generation.files import file_of, source_of, tokens_of
     from codec.media.files import whole_file
 
-    if source.is_file():
-        records = [open_shard(source)]
-        made_by = records[0].source
-        count, record = len(records[0]), records[0].__getitem__
-    else:
-        data = TokenDataset(source)
-        made_by, count, record = data.source, len(data), data.record
+    data = TokenDataset(source)
+    made_by, count = data.source, len(data)
     codec = tokens_of(load_model(model or made_by.coding_hash[:16], device), model or made_by.model)
     if source_of(codec, made_by.model).coding_hash != made_by.coding_hash:
         raise ModelMismatchError(
             f"{source} holds codes of {made_by.model} ({made_by.coding_hash[:16]}), not of {model}"
         )
     suffix = format or DEFAULT_FORMATS[codec.kind]
-    jobs = [Job(None, target / f"{record(i).key}.{suffix}", in_tree=True) for i in range(count)]
+    jobs = [Job(None, target / f"{data.record(i).key}.{suffix}", in_tree=True) for i in range(count)]
     numbers = {job.target: i for i, job in enumerate(jobs)}
     if len(numbers) < count:
         raise UsageError(f"{source} holds several records of one key")
@@ -38,11 +33,11 @@ def run(source: Path, target: Path, *, model: str | None, format: str | None, fo
 
     def work(job: Job) -> None:
         assert job.target is not None
-        data = file_of(codec, record(numbers[job.target]))
+        coded = file_of(codec, data.record(numbers[job.target]))
         if suffix != LMC:
-            decode_to(data, job.target, model=codec, format=suffix, device=device)
+            decode_to(coded, job.target, model=codec, format=suffix, device=device)
             return
         with whole_file(job.target) as file:
-            file.write(data)
+            file.write(coded)
 
     run_all(jobs, work, "decoding")

@@ -40,7 +40,7 @@ class TokenDataset(Dataset[TokenSequence]):
     """The records of a folder of shards, or of several that one model made.
 
     Args:
-        folders: as `codec tokenize` writes them.
+        folders: as `codec tokenize` writes them, or single shards.
         pattern: order of the codes.
         planes: only so many first planes of each record; all if None.
         vocabulary: numbers of words; by default a range for each plane behind `pad`, `begin` and `end`.
@@ -60,7 +60,7 @@ class TokenDataset(Dataset[TokenSequence]):
         paths = [Path(folder) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
         self._shards: list[Shard] = []
         for folder in paths:
-            found = list(shards_in(folder))
+            found = [folder] if folder.is_file() else list(shards_in(folder))
             if not found:
                 raise MediaError(f"{folder} holds no shards of tokens")
             for path in found:

@@ -136,6 +136,7 @@ def test_a_data_set_reads_shards_in_order(tmp_path: Path, format: ShardFormat) -
     assert len(data) == 6
     assert [data.record(i).key for i in range(6)] == [one.key for one in RECORDS] * 2
     assert data.record(-1).key == "d"
+    assert len(TokenDataset(shard_path(tmp_path, 0, format))) == 3
     with pytest.raises(IndexError):
         data.record(6)
     item = data[3]
