@@ -14,25 +14,17 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+
+from benchmark_coder import best_seconds
 
 from codec.cli.measure import split_names
 from codec.media import read_image
 from codec.models import Encoding, TokenCodec, load_as
 
 WORKERS = (1, 2)
-
-
-def best(work: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of some calls."""
-    seconds = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds)
 
 
 def _read(model: TokenCodec, data: bytes) -> None:
@@ -47,8 +39,8 @@ def reading(pictures: Sequence[Path], models: Sequence[str], repeats: int) -> No
         for prior in model.priors():
             files = [model.compress(one, Encoding(prior=prior)) for one in media]
             model.decompress(files[0])
-            read = sum(best(partial(_read, model, data), repeats) for data in files)
-            decoded = sum(best(partial(model.decompress, data), repeats) for data in files)
+            read = sum(best_seconds(partial(_read, model, data), repeats) for data in files)
+            decoded = sum(best_seconds(partial(model.decompress, data), repeats) for data in files)
             print(
                 f"{name}, {prior} prior: {len(files)} pictures read in {read:.3f} s, decoded in {decoded:.3f} s,"
                 f" {decoded / read:.1f} times as long",
