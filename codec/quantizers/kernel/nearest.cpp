@@ -8,7 +8,8 @@
 //           cache while all queries pass by. Only the lowest score is compared with the query's limit; none is stored
 //           unless one may win. In bfloat16 all vectors are seen from the codebook's centre, where they are short.
 // Decision. Whatever the order of summation, a filter's score is off by at most a known slack, so a codeword whose score
-//           exceeds the best so far (the last of the few best) by more cannot win. The others, a handful per query, are scored in float64 in one
+//           exceeds the best so far (the last of the few best) by more cannot win. The others, a handful per query, are
+//           scored in float64 in one
 //           fixed order. Products of two float32 are exact there, so that it does not matter whether the compiler fuses
 //           them with the addition: the result is the same on every machine, and the same as the torch road's, which
 //           is search.py and search_exact.py; the latter derives the slack and shares its constants.
@@ -297,7 +298,8 @@ Scan scan_of(int set) {
 }  // namespace
 
 // Writes scores and indices of the `few` nearest of `code_count` codewords for each of `query_count` queries, nearest first; the
-// lowest wins a tie. Places that no codeword wins have an infinite score and index 0. All arrays are dense and row-major. `set`: 0 plain, 1 AVX2, 2 AVX-512, 3 AVX-512 with bfloat16.
+// lowest wins a tie. Places that no codeword wins have an infinite score and index 0. All arrays are dense and row-major.
+// `set`: 0 plain, 1 AVX2, 2 AVX-512, 3 AVX-512 with bfloat16.
 // Returns 0; 1 if the set is not available here; 2 if memory or threads ran out.
 extern "C" int nearest_codewords(const float* z, int64_t query_count, const float* e, const float* bias,
                                  int64_t code_count, int64_t dim, int few, double* scores, int64_t* indices,
