@@ -2,6 +2,7 @@
 
 A tokenizer of sound: `python train.py --config-name train_sound experiment=audio_speech_16k data.root=MEDIA`.
 A learned prior for a trained tokenizer: `--config-name train_prior tokenizer=NAME data.root=PICTURES`, of sound `train_sound_prior`.
+A generative model of stored tokens: `--config-name train_generator tokenizer=NAME data.tokens.train=FOLDER data.tokens.val=FOLDER`.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from codec.models.checkpoint import build
-from codec.training import ExportCheckpoint, ExportLatent, ExportPrior, Narrowing
+from codec.training import ExportCheckpoint, ExportGenerator, ExportLatent, ExportPrior, Narrowing
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
@@ -39,6 +40,8 @@ Parts = tuple[lightning.LightningModule, lightning.LightningDataModule, lightnin
 def _parts(config: DictConfig) -> Parts:
     if "prior" in config:
         return _prior(config)
+    if "generator" in config:
+        return _generator(config)
     if "loss" in config:
         return _tokenizer(config)
     model = _plain(config.model)
@@ -59,6 +62,12 @@ def _prior(config: DictConfig) -> Parts:
     data = instantiate(config.tokens, instantiate(config.data))
     export = ExportPrior(str(Path(config.output) / config.name), prior)
     return instantiate(config.training, prior=build(prior)), data, export
+
+
+def _generator(config: DictConfig) -> Parts:
+    model = _plain(config.generator)
+    export = ExportGenerator(str(Path(config.output) / config.name), model, config.note)
+    return instantiate(config.training, model=build(model)), instantiate(config.data), export
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

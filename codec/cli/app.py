@@ -38,7 +38,9 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
-    for add in (_encode, _decode, _info, _truncate, _verify, _tokenize, _detokenize, _models, _evaluate, _train, _demo):
+    for add in (_encode, _decode, _info, _truncate, _verify, _tokenize, _detokenize, _generate):
+        add(verbs)
+    for add in (_models, _evaluate, _train, _demo):
         add(verbs)
     return parser
 
@@ -101,7 +103,7 @@ def _decode(verbs: Verbs) -> None:
     _add_files(verb)
     verb.add_argument("--model", metavar="NAME", help="decode with this model, not the first that the file fits")
     verb.add_argument("--format", help="png, jpeg, webp, … or wav, flac, opus, …; png or wav if OUT has no suffix")
-    verb.add_argument("--start", type=_seconds, metavar="S", help="of sound: from this second on")
+    verb.add_argument("--start", type=_at_least_0, metavar="S", help="of sound: from this second on")
     verb.add_argument("--duration", type=_positive(float), metavar="S", help="of sound: so many seconds")
     verb.add_argument(
         "--partial",
@@ -175,6 +177,35 @@ def _detokenize(verbs: Verbs) -> None:
     verb.add_argument("target", metavar="OUT", type=Path, help="folder for the files")
     verb.add_argument("--model", metavar="NAME", help="decode with this model, not the one that made the tokens")
     verb.add_argument("--format", metavar="SUFFIX", help="png, webp, … or wav, flac, …, or lmc; png or wav if left out")
+    _add_force(verb)
+    _add_device(verb)
+
+
+def _generate(verbs: Verbs) -> None:
+    verb = _verb(verbs, "generate", "Pictures and sounds from a generative model of a tokenizer's codes.")
+    verb.add_argument(
+        "target", metavar="OUT", type=Path, help="file; with --count a folder of this name, and its suffix"
+    )
+    verb.add_argument("--model", metavar="NAME", required=True, help="a tokenizer; see `codec models`")
+    verb.add_argument("--generator", metavar="NAME", help="name or folder; the first for this tokenizer if left out")
+    verb.add_argument("--prompt", type=Path, metavar="FILE", help="picture that is kept in part, sound to go on from")
+    verb.add_argument(
+        "--keep", type=_share, metavar="PART", help="of the prompt's rows from the top, for pictures (0.5)"
+    )
+    verb.add_argument(
+        "--mask", type=Path, metavar="FILE", help="grey picture: what is white of the prompt is drawn anew"
+    )
+    verb.add_argument("--coarse", type=Path, metavar="FILE", help="picture that says roughly what to draw")
+    verb.add_argument("--label", type=_effort, metavar="N", help="class to draw, of models that know classes")
+    verb.add_argument("--size", type=_size, metavar="WxH", help="of a picture; that of the prompt, or 256x256")
+    verb.add_argument("--seconds", type=_positive(float), metavar="S", help="of a sound, after its prompt (4)")
+    verb.add_argument("--count", type=_positive(int), metavar="N", default=1, help="how many (%(default)s)")
+    verb.add_argument("--temperature", type=_at_least_0, metavar="T", default=1.0, help="0 draws the likeliest (1)")
+    verb.add_argument("--top-k", type=_positive(int), metavar="N", help="draw from the N likeliest codes only")
+    verb.add_argument("--top-p", type=_share, metavar="P", default=1.0, help="draw from the likeliest share only (1)")
+    verb.add_argument("--guidance", type=_at_least_0, metavar="G", default=1.0, help="1 is none (1)")
+    verb.add_argument("--steps", type=_positive(int), metavar="N", default=16, help="of masked models (%(default)s)")
+    verb.add_argument("--seed", type=_effort, metavar="N", default=0, help="of what is drawn (%(default)s)")
     _add_force(verb)
     _add_device(verb)
 
@@ -289,6 +320,24 @@ def _effort(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    value = _positive(float)(text)
+    if value > 1:
+        raise ArgumentTypeError(f"expected more than 0, at most 1, got {text}")
+    return value
+
+
+def _at_least_0(text: str) -> float:
+    return 0.0 if text in ("0", "0.0") else _positive(float)(text)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not width.isdecimal() or not height.isdecimal() or not int(width) * int(height):
+        raise ArgumentTypeError(f"expected width and height as in 256x256, got {text}")
+    return int(width), int(height)
+
+
 def _raw(text: str) -> "SoundFormat":
     from codec.media import SoundFormat
 
@@ -299,10 +348,6 @@ def _raw(text: str) -> "SoundFormat":
         return SoundFormat(int(rate), int(channels))
     except ValueError as error:
         raise ArgumentTypeError(f"of the sound {error}") from error
-
-
-def _seconds(text: str) -> float:
-    return 0.0 if text in ("0", "0.0") else _positive(float)(text)
 
 
 def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:

@@ -35,8 +35,11 @@ from codec.entropy.multi_reference import (
     WindowContext,
 )
 from codec.entropy.neighbour import NeighbourTokenPrior
+from codec.entropy.numbering import principal_order
 from codec.entropy.packets import decode_packets, encode_packets, packet_bits
+from codec.entropy.plane_prior import CodeDigits, CodeEmbedding
 from codec.entropy.reweighting import ReweightedContext
+from codec.entropy.schedule import LatticePass, lattice_passes
 from codec.entropy.static import StaticTokenPrior
 from codec.entropy.tables import StoredTables, frequencies_from_logits, nearest_row, row_of_scale, scale_tables
 
@@ -47,6 +50,8 @@ __all__ = [
     "ChannelAttentionContext",
     "ChannelContext",
     "ChannelTables",
+    "CodeDigits",
+    "CodeEmbedding",
     "CodeLength",
     "CodedLatent",
     "CodedStreams",
@@ -63,6 +68,7 @@ __all__ = [
     "GroupedLatentPrior",
     "IntegerNetwork",
     "Known",
+    "LatticePass",
     "LatticeTokenPrior",
     "Layout",
     "LevelTable",
@@ -94,11 +100,13 @@ __all__ = [
     "frequencies_from_logits",
     "gaussian_bits",
     "ideal_bits",
+    "lattice_passes",
     "leaky_sequential",
     "lower_bound",
     "nearest_row",
     "packet_bits",
     "percent_more",
+    "principal_order",
     "row_of_scale",
     "scale_tables",
     "source_of",

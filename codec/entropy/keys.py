@@ -26,20 +26,21 @@ class DigitKeys(nn.Module):
         prefixes: how many values the digits above it have, 1 for the highest digit.
         radix: values of this digit.
         dim: of queries and keys.
+        stored: keep the integers in state dicts; without, `freeze` makes them again from what is stored.
     """
 
     integer_keys: Tensor  # int16 (prefixes * radix, dim)
     integer_bias: Tensor  # int32 (prefixes * radix,) in 2^-BIAS_BITS nat
     key_bits: Tensor  # int64 (): fractional bits of the integer keys
 
-    def __init__(self, prefixes: int, radix: int, dim: int) -> None:
+    def __init__(self, prefixes: int, radix: int, dim: int, *, stored: bool = True) -> None:
         super().__init__()
         self.radix = radix
         self.keys = nn.Parameter(0.02 * torch.randn(prefixes, radix * dim))
         self.bias = nn.Parameter(torch.zeros(prefixes, radix))
-        self.register_buffer("integer_keys", torch.zeros(prefixes * radix, dim, dtype=torch.int16))
-        self.register_buffer("integer_bias", torch.zeros(prefixes * radix, dtype=torch.int32))
-        self.register_buffer("key_bits", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("integer_keys", torch.zeros(prefixes * radix, dim, dtype=torch.int16), stored)
+        self.register_buffer("integer_bias", torch.zeros(prefixes * radix, dtype=torch.int32), stored)
+        self.register_buffer("key_bits", torch.zeros((), dtype=torch.int64), stored)
 
     @torch.no_grad()
     def start(self, counts: Tensor) -> None:
@@ -51,8 +52,13 @@ class DigitKeys(nn.Module):
         """Queries `(n, dim)` and int64 prefixes `(n,)` to logits `(n, radix)` in nats."""
         if len(self.keys) == 1:
             return query @ self.keys.view(self.radix, -1).T + self.bias
-        keys = F.embedding(prefix, self.keys).view(len(prefix), self.radix, -1)
+        keys = F.embedding(prefix, self.keys).view(len(prefix), self.radix, query.shape[1])
         return torch.bmm(keys, query[:, :, None])[:, :, 0] + F.embedding(prefix, self.bias)
+
+    def of_all_prefixes(self, query: Tensor) -> Tensor:
+        """Queries `(n, dim)` to logits `(n, prefixes, radix)` in nats."""
+        keys = self.keys.view(self.keys.numel() // query.shape[1], -1)
+        return (query @ keys.T).view(len(query), *self.bias.shape) + self.bias
 
     @torch.no_grad()
     def freeze(self) -> None:

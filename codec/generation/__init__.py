@@ -1,6 +1,13 @@
-"""Codes as the words of generative models: stored token data sets, word numbers, interleaving patterns whole and as a stream."""
+"""Codes as the words of generative models: stored token data sets, word numbers, interleaving patterns, and the models."""
 
+from codec.generation.checkpoint import GeneratorInfo, find_generator, list_generators, load_generator, save_generator
+from codec.generation.conditions import NOTHING, Condition, Conditions, coarse_vectors
 from codec.generation.dataset import TokenDataset, TokenSequence
+from codec.generation.diffusion import DiffusionModel
+from codec.generation.llama import LlamaTrunk
+from codec.generation.masked import MaskedModel
+from codec.generation.model import TokenModel
+from codec.generation.next_token import NextTokenModel
 from codec.generation.patterns import (
     EMPTY,
     CoarseFirst,
@@ -15,31 +22,54 @@ from codec.generation.patterns import (
     interleave,
 )
 from codec.generation.records import TokenRecord, TokenSource
+from codec.generation.residual_transformer import ResidualTransformer
+from codec.generation.sampling import Sampling
 from codec.generation.shards import ShardFormat, open_shard, shard_path, shards_in, write_shard
 from codec.generation.streams import FrameSteps, StepFrames
 from codec.generation.vocabulary import Vocabulary
+from codec.generation.words import BitWords, DigitPlanes, TableWords, Words
 
 __all__ = [
     "EMPTY",
+    "NOTHING",
+    "BitWords",
     "CoarseFirst",
+    "Condition",
+    "Conditions",
     "Delay",
+    "DiffusionModel",
+    "DigitPlanes",
     "Flatten",
     "FrameSteps",
+    "GeneratorInfo",
     "Grid",
+    "LlamaTrunk",
+    "MaskedModel",
+    "NextTokenModel",
     "Parallel",
     "Pattern",
     "Places",
+    "ResidualTransformer",
+    "Sampling",
     "Scales",
     "ShardFormat",
     "StepFrames",
+    "TableWords",
     "TokenDataset",
+    "TokenModel",
     "TokenRecord",
     "TokenSequence",
     "TokenSource",
     "Vocabulary",
+    "Words",
+    "coarse_vectors",
     "deinterleave",
+    "find_generator",
     "interleave",
+    "list_generators",
+    "load_generator",
     "open_shard",
+    "save_generator",
     "shard_path",
     "shards_in",
     "write_shard",

@@ -59,7 +59,7 @@ def list_checkpoints() -> list[CheckpointInfo]:
 def read_info(folder: Path) -> CheckpointInfo:
     """Name, hash and size of one checkpoint folder."""
     weights, card = folder / WEIGHTS, folder / CARD
-    metadata = _read_metadata(weights)
+    metadata = read_metadata(weights)
     lines = card.read_text().splitlines() if card.is_file() else []
     summary = next((line for line in lines if line and not line.startswith("#")), "")
     hashes = {name: metadata[key] for name, key in HASH_KEYS.items() if key in metadata}
@@ -212,8 +212,8 @@ def _version(name: str, wanted: str) -> int:
     return int(match[1] or 1) if match else 0
 
 
-def _read_metadata(weights: Path) -> dict[str, str]:
-    """The text metadata in the header of a safetensors file."""
+def read_metadata(weights: Path, expected: str = FORMAT) -> dict[str, str]:
+    """The text metadata in the header of a safetensors file of that format."""
     with weights.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > 100_000_000:
@@ -222,8 +222,8 @@ def _read_metadata(weights: Path) -> dict[str, str]:
             metadata = json.loads(file.read(length)).get("__metadata__", {})
         except (UnicodeDecodeError, json.JSONDecodeError):
             metadata = {}
-    if metadata.get("format") != FORMAT:
-        raise ModelNotFoundError(f"{weights} is not a checkpoint of this suite (format {FORMAT})")
+    if metadata.get("format") != expected:
+        raise ModelNotFoundError(f"{weights} is not a checkpoint of this suite (format {expected})")
     return cast(dict[str, str], metadata)
 
 

@@ -30,10 +30,13 @@ from codec.nn.sound import (
     spectral_basis,
 )
 from codec.nn.swin import SwinAnalysis, SwinSynthesis
+from codec.nn.transformer import Block, Cache, GridTransformer, SequenceTransformer
 
 __all__ = [
     "GDN",
     "BandPyramid",
+    "Block",
+    "Cache",
     "ChannelNorm",
     "ClassicAnalysis",
     "ClassicSynthesis",
@@ -42,6 +45,7 @@ __all__ = [
     "DacEncoder",
     "EscDecoder",
     "EscEncoder",
+    "GridTransformer",
     "LappedBasis",
     "LappedDecoder",
     "LappedEncoder",
@@ -57,6 +61,7 @@ __all__ = [
     "ResidualSynthesis",
     "SeanetDecoder",
     "SeanetEncoder",
+    "SequenceTransformer",
     "SwinAnalysis",
     "SwinSynthesis",
     "VocosDecoder",

@@ -6,6 +6,7 @@ from codec.training.discriminators import Adversarial, Judgement, PatchDiscrimin
 from codec.training.export import ExportCheckpoint, Narrowing
 from codec.training.export_latent import ExportLatent
 from codec.training.finite import FiniteSteps
+from codec.training.generator import ExportGenerator, GeneratorTraining
 from codec.training.latent import LatentTraining
 from codec.training.losses import Distortions, Fidelity, WeightedSum
 from codec.training.loudness_loss import LoudnessLoss
@@ -19,6 +20,7 @@ from codec.training.sound_data import SoundArchive, SoundData
 from codec.training.sound_discriminators import MultiBandSTFT, MultiPeriod, MultiScale, SoundDiscriminator
 from codec.training.sound_losses import MelLoss, SpectralLoss, WaveformLoss
 from codec.training.sound_tokens import SoundTokens
+from codec.training.token_crops import ShardTokens, TokenCrops
 from codec.training.tokenizer import TokenizerTraining
 from codec.training.tokens import TokenData
 
@@ -27,10 +29,12 @@ __all__ = [
     "BalancedSum",
     "Distortions",
     "ExportCheckpoint",
+    "ExportGenerator",
     "ExportLatent",
     "ExportPrior",
     "Fidelity",
     "FiniteSteps",
+    "GeneratorTraining",
     "ImageData",
     "Judgement",
     "LatentTraining",
@@ -45,6 +49,7 @@ __all__ = [
     "PatchPattern",
     "Perceptual",
     "PriorTraining",
+    "ShardTokens",
     "SoundArchive",
     "SoundAugmentation",
     "SoundData",
@@ -52,6 +57,7 @@ __all__ = [
     "SoundTokens",
     "SoundTraining",
     "SpectralLoss",
+    "TokenCrops",
     "TokenData",
     "TokenizerTraining",
     "WaveformLoss",

@@ -1,0 +1,81 @@
+"""`codec generate`: pictures and sounds from a generative model of a tokenizer's codes."""
+
+from pathlib import Path
+
+from codec.cli.jobs import Job, run_all
+from codec.errors import UsageError
+from codec.transfer import DEFAULT_FORMATS, decode_to, load_model
+
+LMC = ".lmc"
+
+
+def run(
+    target: Path,
+    *,
+    model: str,
+    generator: str | None,
+    prompt: Path | None,
+    keep: float | None,
+    mask: Path | None,
+    coarse: Path | None,
+    label: int | None,
+    size: tuple[int, int] | None,
+    seconds: float | None,
+    count: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float,
+    guidance: float,
+    steps: int,
+    seed: int,
+    force: bool,
+    device: str,
+) -> None:
+    """Write one file, or a folder of several."""
+    from codec.generation import Sampling, find_generator, load_generator
+    from codec.generation.files import file_of, tokens_of
+    from codec.generation.generating import generate, picture_wish, sound_wish
+    from codec.media.files import whole_file
+    from codec.models import SoundCodec
+
+    jobs = _jobs(target, count, force)
+    codec = tokens_of(load_model(model, device), model)
+    drawn_by = load_generator(find_generator(codec.coding_hash("static").hex(), generator))
+    if isinstance(codec, SoundCodec):
+        _refuse(("--size", size), ("--mask", mask), ("--coarse", coarse), ("--keep", keep), kind="pictures")
+        wish = sound_wish(codec, drawn_by, seconds=seconds, prompt=prompt, label=label)
+    else:
+        _refuse(("--seconds", seconds), kind="sound")
+        part = 0.5 if keep is None else keep
+        wish = picture_wish(codec, drawn_by, size=size, prompt=prompt, keep=part, mask=mask, coarse=coarse, label=label)
+    sampling = Sampling(temperature, top_k, top_p, guidance, steps)
+    records = generate(drawn_by, [wish] * count, sampling, seed=seed)
+    numbered = dict(zip((job.target for job in jobs), records, strict=True))
+
+    def work(job: Job) -> None:
+        assert job.target is not None
+        coded = file_of(codec, numbered[job.target])
+        if job.target.suffix == LMC:
+            with whole_file(job.target) as file:
+                file.write(coded)
+            return
+        suffix = job.target.suffix.removeprefix(".") or DEFAULT_FORMATS[codec.kind]
+        decode_to(coded, job.target, model=codec, format=suffix, device=device)
+
+    run_all(jobs, work, "decoding")
+
+
+def _jobs(target: Path, count: int, force: bool) -> list[Job]:
+    """One file, or in a folder as many as are asked for."""
+    numbered = [target.with_suffix("") / f"{i:04}{target.suffix}" for i in range(1, count + 1)]
+    files = [target] if count == 1 else numbered
+    taken = [file for file in files if file.exists()]
+    if taken and not force:
+        raise UsageError(f"{taken[0]} exists; use --force to replace it")
+    return [Job(None, file, in_tree=count > 1) for file in files]
+
+
+def _refuse(*options: tuple[str, object], kind: str) -> None:
+    for name, value in options:
+        if value is not None:
+            raise UsageError(f"{name} is for {kind}, which this model does not make")

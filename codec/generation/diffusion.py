@@ -1,0 +1,198 @@
+"""VQ-Diffusion: codes are masked and replaced step by step, and a network learns the way back.
+
+Gu et al. 2022, "Vector Quantized Diffusion Model for Text-to-Image Synthesis", arXiv:2111.14822. As replaced codes look like any
+others, the sampler may revise what it has drawn. Code lengths are those of the variational bound.
+
+Legend: K codes; a, b, g the probabilities that a code is kept, becomes a given other code, is masked: a + K b + g = 1.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from codec.generation.conditions import NOTHING, Condition, Conditions
+from codec.generation.patterns import EMPTY
+from codec.generation.sampling import Sampling, draw, guided
+from codec.generation.targets import FREQUENCIES, sinusoids
+from codec.generation.words import Words
+from codec.nn import GridTransformer
+
+NEARLY = 1e-5  # a code is kept so surely not at the end, masked not at the start
+LEAST = 1e-30  # probability whose logarithm is still taken
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Of one code from a time to a later one.
+
+    Attributes:
+        kept: a.
+        masked: g.
+    """
+
+    kept: float
+    masked: float
+
+    def replaced(self, alphabet: int) -> float:
+        """b."""
+        return max(0.0, 1 - self.kept - self.masked) / alphabet
+
+    def since(self, earlier: "Corruption") -> "Corruption":
+        """From that time on, where both are since the start."""
+        return Corruption(self.kept / earlier.kept, 1 - (1 - self.masked) / (1 - earlier.masked))
+
+
+class DiffusionModel(nn.Module):
+    """Predicts codes from a grid in which some are masked and some are wrong.
+
+    Args:
+        words: of each plane.
+        trunk: the network.
+        times: T.
+        conditions: what it may be told; None for nothing.
+        direct: weight of the code length of the codes themselves, beside that of the steps between times.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[Words],
+        trunk: GridTransformer,
+        *,
+        times: int = 100,
+        conditions: Conditions | None = None,
+        direct: float = 0.05,
+    ) -> None:
+        super().__init__()
+        self.words = nn.ModuleList(cast(nn.Module, plane) for plane in words)
+        self.alphabets = tuple(plane.alphabet for plane in words)
+        self.trunk, self.conditions = trunk, conditions or Conditions(trunk.dim)
+        self.time = nn.Linear(2 * FREQUENCIES, trunk.dim)
+        self.times, self._direct = times, direct
+
+    def start(self, vectors: Sequence[Tensor], counts: Sequence[Tensor]) -> None:
+        """As of `TokenModel`."""
+        for plane, means, hits in zip(self._words, vectors, counts, strict=True):
+            plane.start(means, hits)
+
+    def corruption(self, time: int) -> Corruption:
+        """From time 0 to that; almost everything is masked at time T."""
+        if time == 0:
+            return Corruption(1.0, 0.0)
+        done = (time - 1) / max(1, self.times - 1)
+        return Corruption(1 - NEARLY - done * (1 - 1.9 * NEARLY), 0.9 * NEARLY + done * (1 - 1.9 * NEARLY))
+
+    def loss(self, codes: Tensor, condition: Condition, random: torch.Generator) -> Tensor:
+        """As of `TokenModel`, an estimate of the bound from one time, and a little of the codes themselves."""
+        time = 1 + int(torch.randint(self.times, (), generator=random, device=random.device))
+        step, direct = self._step_bits(codes, time, condition, random)
+        return (self.times * step + self._direct * direct).sum() / codes.numel()
+
+    @torch.no_grad()
+    def code_length(self, codes: Tensor, condition: Condition = NOTHING) -> Tensor:
+        """As of `TokenModel`, a bound: all times, each with one grid drawn for it."""
+        random = torch.Generator(codes.device).manual_seed(0)
+        total = torch.zeros(len(codes), device=codes.device)
+        for time in range(1, self.times + 1):
+            total = total + self._step_bits(codes, time, condition, random)[0]
+        return total
+
+    @torch.no_grad()
+    def generate(
+        self,
+        given: Tensor,
+        condition: Condition = NOTHING,
+        sampling: Sampling | None = None,
+        *,
+        random: torch.Generator,
+    ) -> Tensor:
+        """As of `TokenModel`; at the last step what is still masked is drawn as well."""
+        sampling = sampling or Sampling()
+        guides = sampling.guidance != 1 and not condition.is_empty
+        times = torch.linspace(self.times, 0, sampling.steps + 1).round().long().tolist()
+        codes = given.clone()
+        for time, earlier in pairwise(times):
+            hidden = self._network(codes, time, condition)
+            other = self._network(codes, time, NOTHING) if guides else None
+            for q, words in enumerate(self._words):
+                found = words.log_probabilities(hidden[:, q].flatten(0, 2))
+                if other is not None:
+                    found = guided(found, words.log_probabilities(other[:, q].flatten(0, 2)), sampling.guidance)
+                back = self._back(codes[:, q].flatten(), found.exp(), time, earlier)
+                drawn, _ = draw(back.clamp_min(LEAST).log(), sampling, random)
+                drawn = torch.where(drawn == words.alphabet, EMPTY, drawn).view_as(codes[:, q])
+                codes[:, q] = torch.where(given[:, q] == EMPTY, drawn, given[:, q])
+        return codes
+
+    def corrupted(self, codes: Tensor, time: int, random: torch.Generator) -> Tensor:
+        """Codes `(B, Q, rows, columns)` at that time, `EMPTY` where masked."""
+        way = self.corruption(time)
+        chance = torch.rand(codes.shape, generator=random, device=random.device).to(codes.device)
+        alphabets = torch.tensor(self.alphabets, device=codes.device)[:, None, None]
+        anything = torch.rand(codes.shape, generator=random, device=random.device).to(codes.device)
+        replaced = torch.where(chance < way.kept, codes, (anything * alphabets).long().minimum(alphabets - 1))
+        return replaced.masked_fill(chance >= 1 - way.masked, EMPTY)
+
+    def _step_bits(
+        self, codes: Tensor, time: int, condition: Condition, random: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Bits of the step back from that time, and of the codes themselves, `(B,)` both."""
+        seen = self.corrupted(codes, time, random)
+        hidden = self._network(seen, time, condition)
+        steps, direct = [], []
+        for q, words in enumerate(self._words):
+            wanted, now = codes[:, q].flatten(), seen[:, q].flatten()
+            found = words.log_probabilities(hidden[:, q].flatten(0, 2))
+            surprise = -found.gather(1, wanted[:, None])[:, 0]
+            direct.append(surprise)
+            if time == 1:
+                steps.append(surprise)
+                continue
+            truth = nn.functional.one_hot(wanted, words.alphabet).to(found)
+            true_back = self._back(now, truth, time, time - 1)
+            back = self._back(now, found.exp(), time, time - 1)
+            apart = true_back * (true_back.clamp_min(LEAST).log() - back.clamp_min(LEAST).log())
+            steps.append(apart.sum(1))
+        bits = [torch.stack(part).view(len(part), len(codes), -1).sum((0, 2)) / math.log(2) for part in (steps, direct)]
+        return bits[0], bits[1]
+
+    def _back(self, now: Tensor, shares: Tensor, time: int, earlier: int) -> Tensor:
+        """Probabilities `(n, K + 1)`, the mask last, of codes at an earlier time.
+
+        Args:
+            now: int64 `(n,)` at `time`, `EMPTY` where masked.
+            shares: `(n, K)`, probabilities of the codes at time 0.
+            time: of now.
+            earlier: before it.
+        """
+        if earlier == 0:
+            return torch.cat([shares, shares.new_zeros(len(shares), 1)], 1)
+        alphabet = shares.shape[1]
+        before, whole = self.corruption(earlier), self.corruption(time)
+        step = whole.since(before)
+        masked = (now == EMPTY)[:, None]
+        place = now.clamp_min(0)[:, None]
+        is_now = torch.zeros_like(shares).scatter_(1, place, 1.0)
+        weights = shares / torch.where(masked, whole.masked, whole.replaced(alphabet) + whole.kept * is_now)
+        total = weights.sum(1, keepdim=True)
+        reached = before.replaced(alphabet) * total + before.kept * weights
+        towards = torch.where(masked, step.masked, step.replaced(alphabet) + step.kept * is_now)
+        stays = torch.where(masked, before.masked * total, 0.0)
+        back = torch.cat([reached * towards, stays], 1)
+        return back / back.sum(1, keepdim=True)
+
+    def _network(self, seen: Tensor, time: int, condition: Condition) -> Tensor:
+        """`(B, Q, rows, columns, dim)`, the same for all planes of a position."""
+        embedded = torch.stack([words.embed(plane) for words, plane in zip(self._words, seen.unbind(1), strict=True)])
+        at = self.time(sinusoids(torch.full((1, 1), time, device=seen.device)))
+        told = self.conditions(condition, len(seen), (seen.shape[2], seen.shape[3]))
+        hidden: Tensor = self.trunk(embedded.sum(0) + at[0] + told)
+        return hidden[:, None].expand(-1, seen.shape[1], -1, -1, -1)
+
+    @property
+    def _words(self) -> list[Words]:
+        return [cast(Words, plane) for plane in self.words]

@@ -1,0 +1,115 @@
+"""Train a generative model of the codes of a tokenizer that stays as it is."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import torch
+from torch import Tensor
+
+from codec.generation import EMPTY, Condition, TokenModel, coarse_vectors, save_generator
+from codec.models import find
+from codec.models.tokenizer import Tokenizer
+from codec.training.optimisation import Optimisation, adamw
+from codec.training.prior import code_vectors, load_tokenizer
+from codec.training.token_crops import CropBatch, TokenCrops
+from codec.training.tokens import count
+
+
+class GeneratorTraining(lightning.LightningModule):
+    """Minimise the code length of crops of tokens, told their class and coarse picture most of the time.
+
+    Args:
+        model: what is trained; it models the first planes of the tokenizer's codes.
+        tokenizer: name or folder of a checkpoint; it is not changed.
+        optimisation: AdamW and schedule.
+        total_steps: length of the run.
+        dropped: share of the crops that are not told their class, and of those without their coarse picture.
+        seed: of masks and of what is not told.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        tokenizer: str,
+        *,
+        optimisation: Optimisation,
+        total_steps: int,
+        dropped: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.model, self.tokenizer = model, tokenizer
+        self.optimisation, self.total_steps, self.dropped, self.seed = optimisation, total_steps, dropped, seed
+        self._tokenizer: Tokenizer[Any] | None = None
+
+    def on_fit_start(self) -> None:
+        """Read the tokens, and start the model unless a checkpoint brought it."""
+        tokenizer, model = load_tokenizer(self.tokenizer), cast(TokenModel, self.model)
+        sizes = tokenizer.prior.codebook_sizes[: len(model.alphabets)]
+        if tuple(sizes) != model.alphabets:
+            raise ValueError(f"the model is of alphabets {model.alphabets}, {self.tokenizer} has {sizes}")
+        grids = cast(TokenCrops, self.trainer.datamodule).prepare(tokenizer, len(sizes))  # type: ignore[attr-defined]
+        self._tokenizer = tokenizer.to(self.device)
+        if self.trainer.ckpt_path is None:
+            model.start(code_vectors(tokenizer)[: len(sizes)], count(grids, sizes))
+
+    def training_step(self, batch: CropBatch, batch_idx: int) -> Tensor:
+        """One step."""
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        condition = self.condition(batch).dropped(self.dropped, random)
+        bits = cast(TokenModel, self.model).loss(batch.codes, condition, random)
+        self.log("train/bits_a_token", bits.detach())
+        return bits
+
+    def validation_step(self, batch: CropBatch, batch_idx: int) -> None:
+        """Code lengths without any condition, and with all."""
+        model, condition = cast(TokenModel, self.model), self.condition(batch)
+        tokens = batch.codes.numel()
+        self.log("val/bits_a_token", model.code_length(batch.codes).sum() / tokens, batch_size=tokens)
+        if not condition.is_empty:
+            told = model.code_length(batch.codes, condition).sum() / tokens
+            self.log("val/bits_a_token_told", told, batch_size=tokens)
+
+    def condition(self, batch: CropBatch) -> Condition:
+        """What this model can be told of the crops."""
+        wanted = cast(TokenModel, self.model).conditions
+        labels = batch.labels if wanted.classes and bool((batch.labels != EMPTY).any()) else None
+        coarse = None
+        if wanted.coarse_dim:
+            assert self._tokenizer is not None
+            vectors = self._tokenizer.quantizer.decode(batch.codes.movedim(1, -1)).float()
+            coarse = coarse_vectors(vectors, wanted.coarse_step)
+        return Condition(labels, coarse)
+
+    def transfer_batch_to_device(self, batch: CropBatch, device: torch.device, dataloader_idx: int) -> CropBatch:
+        """Both tensors."""
+        return CropBatch(batch.codes.to(device), batch.labels.to(device))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with warm-up, constant, cosine."""
+        return adamw(self.model.parameters(), self.optimisation, self.total_steps)
+
+
+class ExportGenerator(lightning.Callback):
+    """After training, save the model as a checkpoint that `codec generate` finds by its tokenizer.
+
+    Args:
+        folder: of the checkpoint.
+        config: the resolved subtree of the model.
+        note: first line of the card.
+    """
+
+    def __init__(self, folder: str, config: dict[str, Any], note: str = "") -> None:
+        self.folder, self.config, self.note = Path(folder), config, note
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Averaged weights are in place by now."""
+        if not trainer.is_global_zero:
+            return
+        module = cast(GeneratorTraining, pl_module)
+        lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]
+        lines += [f"- {name}: {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())]
+        tokenizer = load_tokenizer(module.tokenizer)
+        name = find(module.tokenizer).name
+        save_generator(self.folder, module.model, self.config, "\n".join(lines) + "\n", tokenizer, name)
