@@ -61,7 +61,7 @@ class Conditions(nn.Module):
 
     def forward(self, condition: Condition, batch: int, grid: tuple[int, int]) -> Tensor | int:
         """`(B, rows, columns, dim)`, or what broadcasts to it; 0 if the model takes no conditions."""
-        self._check(condition)
+        self.check(condition)
         total: Tensor | int = 0
         if self.labels is not None:
             labels = condition.labels
@@ -86,7 +86,8 @@ class Conditions(nn.Module):
             )
         return spread[:, : grid[0], : grid[1]]
 
-    def _check(self, condition: Condition) -> None:
+    def check(self, condition: Condition) -> None:
+        """Refuse what the model was not trained with: `ValueError`."""
         if condition.labels is not None and self.labels is None:
             raise ValueError("this model was trained without classes")
         if condition.labels is not None and int(condition.labels.max()) >= self.classes:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from codec.container import AudioFields, ImageFields
-from codec.errors import UsageError
+from codec.errors import MediaError, UsageError
 from codec.generation.conditions import Condition, coarse_vectors
 from codec.generation.files import Tokens, record_of
 from codec.generation.model import TokenModel
@@ -45,6 +45,10 @@ class Wish:
 
 def generate(model: TokenModel, wishes: Sequence[Wish], sampling: Sampling, *, seed: int) -> list[TokenRecord]:
     """A record for each wish, numbered from 1; those of a batch are of one grid and told the same kinds of things."""
+    try:
+        model.conditions.check(_condition(wishes))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     random, records = torch.Generator().manual_seed(seed), list[TokenRecord]()
     for first in range(0, len(wishes), BATCH):
         part = wishes[first : first + BATCH]
@@ -105,13 +109,15 @@ def sound_wish(
     label: int | None = None,
 ) -> Wish:
     """A sound of so many seconds; a prompt comes first, whole, and is not counted in them."""
-    frames = max(1, round((seconds or DEFAULT_SECONDS) * codec.rate / codec.hop))
-    channels, before = 1, torch.zeros(len(model.alphabets), 1, 0, dtype=torch.int64)
+    samples, channels = round((seconds or DEFAULT_SECONDS) * codec.rate), 1
+    before = torch.zeros(len(model.alphabets), 1, 0, dtype=torch.int64)
     if prompt is not None:
         record = _read_codes(codec, prompt, len(model.alphabets))
         before, channels = torch.from_numpy(record.codes.astype("int64")), record.media["channels"]
+        samples += round(record.media["samples"] * codec.rate / record.media["rate_hz"])
+    frames = max(1, codec.frames(samples) - before.shape[2])
     given = torch.cat([before, torch.full((len(model.alphabets), channels, frames), EMPTY)], 2)
-    return Wish(AudioFields(codec.rate, channels, given.shape[2] * codec.hop), given, label=label)
+    return Wish(AudioFields(codec.rate, channels, samples), given, label=label)
 
 
 def _condition(wishes: Sequence[Wish]) -> Condition:
@@ -123,7 +129,7 @@ def _condition(wishes: Sequence[Wish]) -> Condition:
 def _read_codes(codec: Tokens, path: Path, planes: int) -> TokenRecord:
     """Codes of a file that must be of the codec's kind."""
     if not path.exists():
-        raise UsageError(f"{path} does not exist")
+        raise MediaError(f"{path} does not exist")
     if path.suffix != ".lmc" and kind_of(path) != codec.kind:
         raise UsageError(f"{path} is no file of {NAMES[codec.kind]}, which this model makes")
     return record_of(codec, path, path.stem, planes)

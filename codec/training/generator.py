@@ -1,5 +1,6 @@
 """Train a generative model of the codes of a tokenizer that stays as it is."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +10,6 @@ from torch import Tensor
 
 from codec.generation import EMPTY, Condition, TokenModel, coarse_vectors, save_generator
 from codec.models import find
-from codec.models.tokenizer import Tokenizer
 from codec.training.optimisation import Optimisation, adamw
 from codec.training.prior import code_vectors, load_tokenizer
 from codec.training.token_crops import CropBatch, TokenCrops
@@ -41,7 +41,7 @@ class GeneratorTraining(lightning.LightningModule):
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
         self.optimisation, self.total_steps, self.dropped, self.seed = optimisation, total_steps, dropped, seed
-        self._tokenizer: Tokenizer[Any] | None = None
+        self._vectors: Callable[[Tensor], Tensor] | None = None  # the tokenizer itself would be a part of this module
 
     def on_fit_start(self) -> None:
         """Read the tokens, and start the model unless a checkpoint brought it."""
@@ -50,7 +50,7 @@ class GeneratorTraining(lightning.LightningModule):
         if tuple(sizes) != model.alphabets:
             raise ValueError(f"the model is of alphabets {model.alphabets}, {self.tokenizer} has {sizes}")
         grids = cast(TokenCrops, self.trainer.datamodule).prepare(tokenizer, len(sizes))  # type: ignore[attr-defined]
-        self._tokenizer = tokenizer.to(self.device)
+        self._vectors = tokenizer.to(self.device).quantizer.decode
         if self.trainer.ckpt_path is None:
             model.start(code_vectors(tokenizer)[: len(sizes)], count(grids, sizes))
 
@@ -77,8 +77,8 @@ class GeneratorTraining(lightning.LightningModule):
         labels = batch.labels if wanted.classes and bool((batch.labels != EMPTY).any()) else None
         coarse = None
         if wanted.coarse_dim:
-            assert self._tokenizer is not None
-            vectors = self._tokenizer.quantizer.decode(batch.codes.movedim(1, -1)).float()
+            assert self._vectors is not None
+            vectors = self._vectors(batch.codes.movedim(1, -1)).float()
             coarse = coarse_vectors(vectors, wanted.coarse_step)
         return Condition(labels, coarse)
 

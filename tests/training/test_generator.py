@@ -1,0 +1,150 @@
+"""Stored tokens train generative models, whose checkpoints the command line draws pictures and sounds from."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+from torch import Tensor
+
+from codec.errors import ModelMismatchError, ModelNotFoundError
+from codec.generation import find_generator, load_generator
+from codec.media import read_image
+from codec.models import load
+from tests.conftest import synthetic_picture
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+QUICK = [
+    "total_steps=4", "data.batch_size=2", "trainer.accelerator=cpu", "trainer.val_check_interval=4",
+    "trainer.log_every_n_steps=2", "generator.trunk.dim=16", "generator.trunk.depth=2",
+    "generator.trunk.heads=2",
+]  # fmt: skip
+WORDS = "{_target_: codec.generation.TableWords, radices: %s, dim: 16, code_dim: 4, key_dim: 4}"
+PICTURES = [
+    "generator=maskgit", f"generator.words=[{WORDS % [8, 8]}]", "data.crop=[4,4]",
+    "generator.conditions.dim=16", "+generator.conditions.classes=2", "generator.conditions.coarse_dim=6",
+    "+generator.conditions.coarse_step=2",
+]  # fmt: skip
+SOUNDS = ["generator=gpt_delay", f"generator.words=[{','.join([WORDS % [16]] * 4)}]", "data.crop=[1,16]"]
+
+
+def run(folder: Path, *command: object, code: int = 0) -> str:
+    """A command of this suite in a fresh process; what it says on stderr."""
+    paths = os.pathsep.join([str(GOLDEN), *map(str, folder.glob("runs-*"))])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CODEC_CHECKPOINTS": paths}
+    words = [sys.executable, "-W", "ignore", *map(str, command)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, cwd=folder)
+    assert done.returncode == code, done.stderr[-3000:]
+    return done.stderr
+
+
+def codec(folder: Path, *arguments: object, code: int = 0) -> str:
+    return run(folder, "-m", "codec", *arguments, code=code)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tokens of pictures with classes and of sounds, and a model of each after four steps."""
+    folder = tmp_path_factory.mktemp("generators")
+    (folder / "pictures").mkdir()
+    (folder / "sounds").mkdir()
+    random = np.random.default_rng(0)
+    for i in range(4):
+        pixels = synthetic_picture(64, 72, i).permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(folder / "pictures" / f"{i}.png")
+        (folder / "pictures" / f"{i}.cls").write_text(str(i % 2))
+        soundfile.write(folder / "sounds" / f"{i}.wav", 0.1 * random.standard_normal(4000), 8000)
+    for kind, model, extra in ("pictures", "tiny", PICTURES), ("sounds", "tiny-sound", SOUNDS):
+        codec(folder, "tokenize", kind, f"tokens-{kind}", "--model", model)
+        tokens = [f"data.tokens.{part}=tokens-{kind}" for part in ("train", "val")]
+        train = [Path.cwd() / "train.py", "--config-name", "train_generator", f"tokenizer={model}"]
+        run(folder, *train, *tokens, f"output=runs-{kind}", f"name={kind}-generator", *QUICK, *extra)
+    return folder
+
+
+def test_the_checkpoint_says_whose_codes_it_models(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEC_CHECKPOINTS", str(folder / "runs-pictures"))
+    tiny, sound = (load(GOLDEN / name).coding_hash("static").hex() for name in ("tiny", "tiny-sound"))
+    info = find_generator(tiny)
+    assert (info.name, info.tokenizer) == ("pictures-generator", "tiny")
+    assert "val/bits_a_token_told" in (info.folder / "card.md").read_text()
+    assert load_generator(info).alphabets == (64,)
+    with pytest.raises(ModelNotFoundError, match=r"known: pictures-generator \(of tiny\)"):
+        find_generator(sound)
+    with pytest.raises(ModelMismatchError, match="models the codes of tiny"):
+        find_generator(sound, "pictures-generator")
+
+
+def test_pictures_are_drawn(folder: Path) -> None:
+    codec(folder, "generate", "drawn.png", "--model", "tiny", "--size", "40x24", "--steps", "2", "--count", "2")
+    first, second = (read_image(folder / "drawn" / f"000{i}.png").samples for i in (1, 2))
+    assert first.shape == (3, 24, 40)
+    assert not torch.equal(first, second)
+    told = ["--label", "1", "--coarse", "pictures/1.png", "--guidance", "2", "--steps", "2"]
+    codec(folder, "generate", "told.lmc", "--model", "tiny", *told)
+    codec(folder, "decode", "told.lmc", "told.png")
+    assert read_image(folder / "told.png").samples.shape == (3, 64, 72)
+
+
+def codes_in(file: Path) -> Tensor:
+    tiny: Any = load(GOLDEN / "tiny")
+    with file.open("rb") as source:
+        return tiny.read_codes(source).planes[0].codes
+
+
+def test_what_is_not_masked_stays(folder: Path) -> None:
+    codec(folder, "encode", "pictures/0.png", "whole.lmc", "--model", "tiny")
+    codec(folder, "decode", "whole.lmc", "whole.png")
+    mask = np.zeros((64, 72), np.uint8)
+    mask[20:30, 33:47] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    codec(folder, "generate", "mended.lmc", "--model", "tiny", "--prompt", "pictures/0.png", "--mask", "mask.png")
+    before, after = (codes_in(folder / name) for name in ("whole.lmc", "mended.lmc"))
+    differ = (before != after)[0].nonzero()
+    assert len(differ)
+    assert differ.amin(0).tolist() >= [2, 4]
+    assert (differ.amax(0) <= torch.tensor([3, 5])).all()
+    codec(folder, "generate", "half.png", "--model", "tiny", "--prompt", "pictures/0.png", "--keep", "0.5")
+
+
+def test_sounds_go_on(folder: Path) -> None:
+    codec(folder, "generate", "more.wav", "--model", "tiny-sound", "--prompt", "sounds/0.wav", "--seconds", "0.5")
+    codec(folder, "encode", "sounds/0.wav", "prompt.lmc", "--model", "tiny-sound")
+    codec(folder, "decode", "prompt.lmc", "prompt.wav")
+    more, rate = soundfile.read(folder / "more.wav")
+    prompt, _ = soundfile.read(folder / "prompt.wav")
+    assert rate == 8000
+    assert len(more) == 8000
+    np.testing.assert_array_equal(more[:3000], prompt[:3000])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--model", "tiny", "--prompt", "sounds/0.wav"], 2, "no file of pictures"),
+        (["--model", "tiny-sound", "--prompt", "pictures/0.png"], 2, "no file of sound"),
+        (["--model", "tiny-sound", "--size", "8x8"], 2, "--size is for pictures"),
+        (["--model", "tiny", "--seconds", "1"], 2, "--seconds is for sound"),
+        (["--model", "tiny", "--label", "2"], 2, "classes 0..1, got 2"),
+        (["--model", "tiny", "--mask", "mask.png"], 2, "a mask needs a prompt"),
+        (["--model", "tiny", "--prompt", "nowhere.png"], 3, "does not exist"),
+        (["--model", "tiny", "--generator", "nobody"], 5, "no generative model 'nobody'"),
+        (["--model", "tiny", "--size", "0x8"], 2, "expected width and height"),
+        (["--model", "tiny", "--top-p", "1.5"], 2, "at most 1"),
+    ],
+)
+def test_what_cannot_be(folder: Path, arguments: list[str], code: int, said: str) -> None:
+    assert said in codec(folder, "generate", "never.png", *arguments, code=code)
+    assert not (folder / "never.png").exists()
+
+
+def test_an_output_that_exists(folder: Path) -> None:
+    (folder / "there.png").write_bytes(b"mine")
+    assert "exists" in codec(folder, "generate", "there.png", "--model", "tiny", code=2)
+    assert (folder / "there.png").read_bytes() == b"mine"
