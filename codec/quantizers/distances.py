@@ -35,7 +35,7 @@ class Euclidean(nn.Module):
 
     def logits(self, z: Tensor, e: Tensor) -> Tensor:
         """`(n, K)` scores with gradient, the largest at the nearest; for blocks, as nothing else needs this matrix."""
-        return 2 * z @ e.T - e.square().sum(1) - z.square().sum(1, keepdim=True)
+        return torch.addmm(-e.square().sum(1), z, e.T, alpha=2) - z.square().sum(1, keepdim=True)
 
     def mask_chances(self) -> Tensor | None:
         """`(K,)` chances that a code may not be drawn for a vector in training, where codes are drawn at random."""

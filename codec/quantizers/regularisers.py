@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from codec.quantizers.distances import Euclidean
-from codec.quantizers.soft import score_blocks
+from codec.quantizers.soft import assignment_entropy, score_blocks
 
 SMALLEST = 1e-12  # a probability below it moves nothing: its logarithm's gradient would be infinite
 
@@ -68,18 +68,9 @@ class CodeEntropy(Regulariser):
 
     def forward(self, z: Tensor, e: Tensor, distance: Euclidean) -> dict[str, Tensor]:
         """Loss terms of one training batch."""
-        entropy, mean = z.new_zeros(()), z.new_zeros(len(e))
-        for _, block in score_blocks(z, len(e)):
-            h, p = checkpoint(self._sums, block, e, distance, use_reentrant=False)
-            entropy, mean = entropy + h / len(z), mean + p / len(z)
+        entropy, mean = assignment_entropy(z, e, distance, self.inverse_temperature)
         codebook = (mean * mean.clamp_min(SMALLEST).log()).sum()
         return {"sample_entropy": entropy, "negative_codebook_entropy": codebook}
-
-    def _sums(self, z: Tensor, e: Tensor, distance: Euclidean) -> tuple[Tensor, Tensor]:
-        """Sums over a block of vectors: entropies (), probabilities (K,)."""
-        log_p = (distance.logits(z, e) * self.inverse_temperature).log_softmax(-1)
-        p = log_p.exp()
-        return -(p * log_p).sum(), p.sum(0)
 
 
 class Contrast(Regulariser):

@@ -16,9 +16,10 @@ from codec.quantizers.distances import Euclidean
 from codec.quantizers.estimators import Estimator
 from codec.quantizers.processes import process_number
 
-SCORES = 1 << 22  # entries of one block of logits: 16 MB
+SCORES = 1 << 20  # entries of one block of logits: 4 MB
+FARTHEST = 80.0  # nats below the largest logit that still count: e^-80 is a normal float
 
-Probabilities = Callable[[int, Tensor, Tensor], Tensor]  # first row, its block (n, D), codewords (K, D) -> (n, K)
+Logits = Callable[[int, Tensor, Tensor], Tensor]  # first row, its block (n, D), codewords (K, D) -> (n, K)
 
 
 class IndexBackpropagation(Estimator):
@@ -32,10 +33,10 @@ class IndexBackpropagation(Estimator):
     def cross(self, z: Tensor, q: Tensor, e: Tensor, distance: Euclidean) -> Tensor:
         """`q`; its gradient goes to the chosen rows, and through the softmax to `z` and all of `e`."""
 
-        def probabilities(first: int, block: Tensor, codewords: Tensor) -> Tensor:
-            return distance.logits(block, codewords).softmax(-1)
+        def logits(_first: int, block: Tensor, codewords: Tensor) -> Tensor:
+            return distance.logits(block, codewords)
 
-        return q + soft_gradient(probabilities, z, e, distance)
+        return q + soft_gradient(logits, z, e, distance)
 
     def losses(self, z: Tensor, vectors: Tensor) -> dict[str, Tensor]:
         """`(N, D)` vectors and what `cross` made of them."""
@@ -78,13 +79,13 @@ class GumbelSoftmax(Estimator):
         logits, seed, temperature = noisy(distance, e), int(self.draws), self.temperature
         random = self.training
 
-        def probabilities(first: int, block: Tensor, codewords: Tensor) -> Tensor:
+        def sharpened(first: int, block: Tensor, codewords: Tensor) -> Tensor:
             scores = logits(seed, first, block, codewords) if random else distance.logits(block, codewords)
-            return (scores / temperature).softmax(-1)
+            return scores / temperature
 
         if random:
             self.draws += 1
-        return q + soft_gradient(probabilities, z, e, distance)
+        return q + soft_gradient(sharpened, z, e, distance)
 
 
 def noisy(distance: Euclidean, e: Tensor) -> Callable[[int, int, Tensor, Tensor], Tensor]:
@@ -110,19 +111,89 @@ def score_blocks(z: Tensor, codebook_size: int) -> Iterator[tuple[int, Tensor]]:
     yield from zip(range(0, len(z), count), z.split(count), strict=True) if len(z) else ()
 
 
-def soft_gradient(probabilities: Probabilities, z: Tensor, e: Tensor, distance: Euclidean) -> Tensor:
-    """Zeros `(N, D)` with the gradient of the mean codeword `probabilities @ sg(e)`, to `z`, `e` and the distance.
+def soft_gradient(logits: Logits, z: Tensor, e: Tensor, distance: Euclidean) -> Tensor:
+    """Zeros `(N, D)` with the gradient of the mean codeword `softmax(logits) @ sg(e)`, to `z`, `e` and the distance.
 
     The codewords are copied, since a rule may move them in place before the backward pass.
     """
     learned = [parameter for parameter in distance.parameters() if parameter.requires_grad]
-    return _SoftGradient.apply(probabilities, z, e.clone(), *learned)
+    return _SoftGradient.apply(logits, z, e.clone(), *learned)
+
+
+def assignment_entropy(z: Tensor, e: Tensor, distance: Euclidean, inverse_temperature: float) -> tuple[Tensor, Tensor]:
+    """Of soft assignments p, the softmax of sharpened logits: mean entropy () in nats, and mean p `(K,)`, over `(N, D)` vectors.
+
+    Their gradients are written out: with l the logits and m the mean of l under p, that of an entropy is -p (l - m).
+    """
+    learned = [parameter for parameter in distance.parameters() if parameter.requires_grad]
+    entropy, mean = _AssignmentEntropy.apply(distance, inverse_temperature, z, e.clone(), *learned)
+    return entropy, mean
+
+
+class _AssignmentEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, distance: Euclidean, inverse_temperature: float, z: Tensor, e: Tensor, *parameters: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.distance, ctx.inverse_temperature, ctx.parameters = distance, inverse_temperature, parameters
+        ctx.save_for_backward(z, e)
+        entropy, mean = z.new_zeros(()), z.new_zeros(len(e))
+        for _, block in score_blocks(z, len(e)):
+            logits = from_largest_(distance.logits(block, e).float().mul_(inverse_temperature))
+            p = logits.exp()
+            total = p.sum(1, keepdim=True)
+            p /= total
+            entropy += total.log().sum() - logits.mul_(p).sum()
+            mean += p.sum(0)
+        return entropy / max(1, len(z)), mean / max(1, len(z))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_entropy: Tensor, of_mean: Tensor) -> tuple[Tensor | None, ...]:
+        z, e = ctx.saved_tensors
+        with torch.autocast(z.device.type, enabled=False), torch.enable_grad():
+            leaves = [e.detach().requires_grad_(), *ctx.parameters]
+            totals = [torch.zeros_like(leaf) for leaf in leaves]
+            rows = torch.zeros_like(z)
+            for first, block in score_blocks(z.detach(), len(e)):
+                block = block.clone().requires_grad_()
+                logits = ctx.distance.logits(block, leaves[0])
+                gradient = _through(logits.detach() * ctx.inverse_temperature, of_entropy, of_mean)
+                gradient *= ctx.inverse_temperature / len(z)
+                found = torch.autograd.grad(
+                    logits, [block, *leaves], gradient, allow_unused=True, materialize_grads=True
+                )
+                rows[first : first + len(block)] = found[0]
+                totals = [total + more for total, more in zip(totals, found[1:], strict=True)]
+        return None, None, rows, *totals
+
+
+def _through(logits: Tensor, of_entropy: Tensor, of_mean: Tensor) -> Tensor:
+    """Gradient `(n, K)` of sharpened logits, from those of the sums of entropies () and of probabilities `(K,)`."""
+    logits = from_largest_(logits)
+    return _of_softmax(logits.clone(), logits.mul_(-of_entropy).add_(of_mean))
+
+
+def _of_softmax(logits: Tensor, of_p: Tensor) -> Tensor:
+    """Gradient `(n, K)` of logits from that of their softmax; both inputs are used up."""
+    p = from_largest_(logits).exp_()
+    p /= p.sum(1, keepdim=True)
+    of_p -= (p * of_p).sum(1, keepdim=True)
+    return of_p.mul_(p)
+
+
+def from_largest_(logits: Tensor) -> Tensor:
+    """Logits less the largest of each row, in place; those more than 80 below it are taken to be 80 below.
+
+    Their exponentials stay normal floats, with which processors compute ten times as fast as with denormal ones.
+    """
+    return logits.sub_(logits.amax(-1, keepdim=True)).clamp_min_(-FARTHEST)
 
 
 class _SoftGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, probabilities: Probabilities, z: Tensor, e: Tensor, *parameters: Tensor) -> Tensor:
-        ctx.probabilities, ctx.parameters = probabilities, parameters
+    def forward(ctx: Any, logits: Logits, z: Tensor, e: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.logits, ctx.parameters = logits, parameters
         ctx.save_for_backward(z, e)
         return torch.zeros_like(z)
 
@@ -136,11 +207,10 @@ class _SoftGradient(torch.autograd.Function):
             rows = torch.zeros_like(z)
             for first, block in score_blocks(z.detach(), len(e)):
                 block = block.clone().requires_grad_()
-                soft = ctx.probabilities(first, block, leaves[0]) @ e.detach()
                 part = slice(first, first + len(block))
-                found = torch.autograd.grad(
-                    soft, [block, *leaves], gradient[part], allow_unused=True, materialize_grads=True
-                )
+                logits = ctx.logits(first, block, leaves[0])
+                pull = _of_softmax(logits.detach().clone(), gradient[part] @ e.detach().T)
+                found = torch.autograd.grad(logits, [block, *leaves], pull, allow_unused=True, materialize_grads=True)
                 rows[part] = found[0]
                 totals = [total + more for total, more in zip(totals, found[1:], strict=True)]
         return None, rows, *totals

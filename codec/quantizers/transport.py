@@ -5,15 +5,19 @@ more matrix of that size; eval needs neither.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from codec.quantizers.distances import Euclidean
 from codec.quantizers.processes import gather_rows, sum_over_processes
 from codec.quantizers.regularisers import Regulariser
+from codec.quantizers.soft import FARTHEST
 
 TINY = 1e-30
+CACHED = 1 << 18  # entries of a block of rows: 1 MB
 
 
 @torch.no_grad()
@@ -30,14 +34,32 @@ def potentials(cost: Tensor, shares: Tensor, temperature: float, iterations: int
         iterations: of Sinkhorn's algorithm.
     """
     lowest = cost.amin(1, keepdim=True)
-    base = gather_rows((cost - lowest).amin(0)[None]).amin(0)
-    kernel = torch.exp((lowest + base - cost) / temperature)
-    vectors = sum_over_processes(cost.new_tensor(float(len(cost))))
-    scale = torch.ones_like(shares)
+    kernel, base = _kernel(cost, lowest, temperature)
+    return base + temperature * _scaling(kernel, shares, iterations).log()
+
+
+def _kernel(cost: Tensor, lowest: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """exp((base + lowest - cost) / temperature) `(N, K)`, and the base of each code `(K,)` that gives each column an entry 1.
+
+    Exponents end at -80: denormal floats would make processors ten times as slow.
+    """
+    kernel = lowest - cost
+    base = gather_rows(-kernel.amax(0)[None]).amin(0)
+    kernel += base
+    return kernel.div_(temperature).clamp_min_(-FARTHEST).exp_(), base
+
+
+def _scaling(kernel: Tensor, shares: Tensor, iterations: int) -> Tensor:
+    """Factors of the columns `(K,)` by Sinkhorn's algorithm; rows go by in blocks that a cache holds."""
+    vectors = sum_over_processes(kernel.new_tensor(float(len(kernel))))
+    scale, blocks = torch.ones_like(shares), kernel.split(max(1, CACHED // max(1, kernel.shape[1])))
     for _ in range(iterations):
-        rows = 1 / (vectors * (kernel @ scale).clamp_min(TINY))
-        scale = shares / sum_over_processes(kernel.T @ rows).clamp_min(TINY)
-    return base + temperature * scale.log()
+        columns = torch.zeros_like(shares)
+        for block in blocks:
+            rows = 1 / (vectors * torch.mv(block, scale).clamp_min(TINY))
+            columns.addmv_(block.T, rows)
+        scale = shares / sum_over_processes(columns).clamp_min(TINY)
+    return scale
 
 
 class Transport(Euclidean):
@@ -110,18 +132,38 @@ class Wasserstein(Regulariser):
 
     def forward(self, z: Tensor, e: Tensor, distance: Euclidean) -> dict[str, Tensor]:
         """`(N, D)` placed vectors and `(K, D)` placed codewords to loss terms."""
-        cost, weights = -distance.logits(z, e), self.weights()
+        weights = self.weights()
         log_weights = weights.clamp_min(TINY).log()
-        fixed = cost.detach()
-        temperature = self.temperature * float(_mean(fixed - fixed.amin(1, keepdim=True)))
-        favour = potentials(fixed, weights.detach(), temperature, self.iterations) / temperature
-        price = favour - log_weights.detach()
-        softest = torch.logsumexp(log_weights + price - cost / temperature, dim=1).mean()
-        value = temperature * ((weights * price).sum() - softest)
+        value = _SemiDual.apply(-distance.logits(z, e), weights, self.temperature, self.iterations)
         return {
             "transport": value / z.shape[1],
             "weight_divergence": (weights * log_weights).sum() + math.log(len(e)),
         }
+
+
+class _SemiDual(torch.autograd.Function):
+    """Entropic transport cost: at the maximum the potentials count as constants, so that its gradient is the plan."""
+
+    @staticmethod
+    def forward(ctx: Any, cost: Tensor, weights: Tensor, share_of_mean: float, iterations: int) -> Tensor:
+        lowest = cost.amin(1, keepdim=True)
+        temperature = share_of_mean * float(_mean(cost.mean(1, keepdim=True) - lowest))
+        kernel, base = _kernel(cost, lowest, temperature)
+        scale = _scaling(kernel, weights, iterations)
+        sums = torch.mv(kernel, scale)
+        price = base / temperature + scale.log() - weights.clamp_min(TINY).log()
+        ctx.save_for_backward(kernel, scale, sums, weights, price)
+        ctx.temperature = temperature
+        softest = (sums.clamp_min(TINY).log() - lowest[:, 0] / temperature).mean()
+        return temperature * ((weights * price).sum() - softest)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        kernel, scale, sums, weights, price = ctx.saved_tensors
+        plan = kernel.mul_(scale).mul_((1 / (len(kernel) * sums.clamp_min(TINY)))[:, None])  # sums to 1; used once
+        of_weights = ctx.temperature * (price - plan.sum(0) / weights.clamp_min(TINY))
+        return plan.mul_(gradient), gradient * of_weights, None, None
 
 
 def _mean(values: Tensor) -> Tensor:
