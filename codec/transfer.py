@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from codec.container import Head
 from codec.container.byte_reader import ByteReader
 from codec.container.head import read_head
-from codec.errors import MediaError, UsageError
+from codec.errors import MediaError, ModelNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from codec.media import SoundFormat, SoundReader
     from codec.models import Codec
-    from codec.models.base import Encoding
+    from codec.models.base import Encoding, PriorName
     from codec.models.sound import SoundCodec
     from codec.models.sound_reading import Excerpt
     from codec.types import MediaKind
@@ -54,15 +54,15 @@ def encode_to(
     kind, source = _kind(source, raw)
     encoding = encoding if encoding is not None else PLAIN
     if kind == "image":
-        codec = _model_for(kind, model or DEFAULT_IMAGE_MODEL, device)
+        codec = _model_for(kind, model or DEFAULT_IMAGE_MODEL, device, encoding.prior)
         picture = source if isinstance(source, str | Path | bytes) else source.read()
         sink.write(codec.compress(read_image(picture, bits=16), encoding))
         return
     given = (
-        _model_for(kind, model, device) if model else None
+        _model_for(kind, model, device, encoding.prior) if model else None
     )  # before the sound is opened, as what it needs is another thing
     with _sound(source, raw) as sound:
-        codec = given or _model_for(kind, default_sound_model(sound.format.rate), device)
+        codec = given or _model_for(kind, default_sound_model(sound.format.rate), device, encoding.prior)
         cast("SoundCodec", codec).write(sound, sink, encoding, live=live)
 
 
@@ -71,9 +71,11 @@ def default_sound_model(rate_hz: int) -> str:
     return DEFAULT_SPEECH_MODEL if rate_hz <= SPEECH_HZ else DEFAULT_SOUND_MODEL
 
 
-def _model_for(kind: "MediaKind", model: "str | Path | Codec", device: str) -> "Codec":
+def _model_for(
+    kind: "MediaKind", model: "str | Path | Codec", device: str, prior: "PriorName | None" = None
+) -> "Codec":
     """A model, which must be one for this kind of media."""
-    codec = load_model(model, device)
+    codec = load_model(model, device, prior)
     if codec.kind != kind:
         raise UsageError(f"this model is for {NAMES[codec.kind]}, the input is not; see `codec models`")
     return codec
@@ -124,13 +126,41 @@ def decode_to(
     return {"width": width, "height": height}
 
 
-def load_model(wanted: "str | Path | Codec", device: str) -> "Codec":
-    """A checkpoint by name, folder or hash, ready to use, loaded once a process; a model as it is."""
+def load_model(wanted: "str | Path | Codec", device: str, prior: "PriorName | None" = None) -> "Codec":
+    """A checkpoint by name, folder or hash, ready to use, loaded once a process; a model as it is.
+
+    Args:
+        wanted: the name, folder or hash, or the model.
+        device: `cpu`, `cuda` or `auto`.
+        prior: with `generator`, a tokenizer that can also code with the generative model of its codes.
+    """
     from codec.models import find
 
     if not isinstance(wanted, str | Path):
         return wanted
-    return _load(find(wanted).folder, pick_device(device))
+    if prior == "generator":
+        return _with_generator(wanted, device)
+    try:
+        folder = find(wanted).folder
+    except ModelNotFoundError:
+        from codec.generation.checkpoint import find_coder
+
+        coder = find_coder(str(wanted))
+        if coder is None:
+            raise
+        return _load_with_generator(find(coder.coding_hash).folder, coder.folder, pick_device(device))
+    return _load(folder, pick_device(device))
+
+
+def _with_generator(model: "str | Path", device: str) -> "Codec":
+    from codec.generation.checkpoint import find_generator
+    from codec.models import find
+
+    info = find(model)
+    if "static" not in info.coding_hashes:
+        raise UsageError(f"{info.name} has no tokens that a generative model could code")
+    generator = find_generator(info.coding_hashes["static"], coder=True)
+    return _load_with_generator(info.folder, generator.folder, pick_device(device))
 
 
 def pick_device(device: str) -> str:
@@ -151,6 +181,14 @@ def _load(folder: Path, device: str) -> "Codec":
     from codec.models.checkpoint import load as load_checkpoint
 
     return load_checkpoint(folder).to(device)
+
+
+@lru_cache(maxsize=2)
+def _load_with_generator(folder: Path, generator: Path, device: str) -> "Codec":
+    from codec.generation.checkpoint import attach_generator
+    from codec.models.checkpoint import load as load_checkpoint
+
+    return attach_generator(load_checkpoint(folder).to(device), generator)
 
 
 def is_pipe(source: Source) -> bool:

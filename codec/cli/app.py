@@ -51,9 +51,9 @@ def _encode(verbs: Verbs) -> None:
     verb.add_argument("--model", metavar="NAME", help="name, folder or hash; see `codec models`")
     verb.add_argument(
         "--prior",
-        type=_one_of("static", "learned"),
+        type=_one_of("static", "learned", "generator"),
         metavar="PRIOR",
-        help="static (fast) or learned (smaller files); the best the model has if left out",
+        help="static (fast), learned (smaller files) or generator (slow, a checkpoint of its own); learned if left out",
     )
     rate = verb.add_mutually_exclusive_group()
     rate.add_argument("--quality", type=_quality, metavar="1-100", help="for models with continuous quality")

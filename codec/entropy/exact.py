@@ -332,8 +332,8 @@ def _geometry(layer: Weighted) -> tuple[Pair, Pair, Pair, int, Pair]:
 
 def _fractional_bits(largest: float) -> int:
     """Most fractional bits, up to 24, with which `largest` fits 16 bits; negative where it is beyond them."""
-    return 24 if largest == 0 else min(24, math.floor(math.log2(LIMIT / largest)))
+    return 24 if largest == 0 else min(24, math.frexp(LIMIT / largest)[1] - 1)
 
 
 def _largest(values: Tensor) -> float:
-    return float(values.abs().max()) if values.numel() else 0.0
+    return float(values.detach().abs().max()) if values.numel() else 0.0

@@ -6,6 +6,7 @@ from codec.generation.dataset import TokenDataset, TokenSequence
 from codec.generation.diffusion import DiffusionModel
 from codec.generation.llama import LlamaTrunk
 from codec.generation.masked import MaskedModel
+from codec.generation.masked_prior import MaskedPrior
 from codec.generation.model import TokenModel
 from codec.generation.next_token import NextTokenModel
 from codec.generation.patterns import (
@@ -45,6 +46,7 @@ __all__ = [
     "Grid",
     "LlamaTrunk",
     "MaskedModel",
+    "MaskedPrior",
     "NextTokenModel",
     "Parallel",
     "Pattern",

@@ -7,8 +7,12 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from codec.entropy import EntropyModel
 from codec.errors import ModelMismatchError, ModelNotFoundError
+from codec.generation.masked import MaskedModel
+from codec.generation.masked_prior import MaskedPrior
 from codec.generation.model import TokenModel
+from codec.models import Codec
 from codec.models.checkpoint import CARD, CONFIG, build, read_metadata, search_path
 from codec.models.tokenizer import Tokenizer
 
@@ -25,12 +29,14 @@ class GeneratorInfo:
         folder: where it is.
         tokenizer: name of the tokenizer whose codes it models.
         coding_hash: of that tokenizer's quantizer, in hex.
+        coder_hash: what files name that are coded with it; None if it cannot code.
     """
 
     name: str
     folder: Path
     tokenizer: str
     coding_hash: str
+    coder_hash: str | None
 
 
 def list_generators() -> list[GeneratorInfo]:
@@ -42,8 +48,13 @@ def list_generators() -> list[GeneratorInfo]:
     return list(found.values())
 
 
-def find_generator(coding_hash: str, wanted: str | Path | None = None) -> GeneratorInfo:
+def find_generator(coding_hash: str, wanted: str | Path | None = None, *, coder: bool = False) -> GeneratorInfo:
     """The generative model of a tokenizer's codes: of that name or folder, or else the first in the alphabet.
+
+    Args:
+        coding_hash: of the tokenizer, in hex.
+        wanted: name or folder.
+        coder: only one that can code.
 
     Raises:
         ModelNotFoundError: there is none.
@@ -53,7 +64,7 @@ def find_generator(coding_hash: str, wanted: str | Path | None = None) -> Genera
         known = [_info(Path(wanted).resolve())]
     else:
         known = [info for info in list_generators() if wanted is None or info.name == str(wanted)]
-    fitting = [info for info in known if info.coding_hash == coding_hash]
+    fitting = [info for info in known if info.coding_hash == coding_hash and (info.coder_hash or not coder)]
     if fitting:
         return min(fitting, key=lambda info: info.name)
     if known and wanted is not None:
@@ -63,16 +74,33 @@ def find_generator(coding_hash: str, wanted: str | Path | None = None) -> Genera
     raise ModelNotFoundError(f"no generative model{named} of these codes; known: {names}")
 
 
+def find_coder(start: str) -> GeneratorInfo | None:
+    """The generative model with which files were coded that name a hash of this start, if it is at hand."""
+    found = (info for info in list_generators() if info.coder_hash is not None and info.coder_hash.startswith(start))
+    return next(found, None) if len(start) >= 8 else None
+
+
+def attach_generator(codec: Codec, folder: Path) -> Codec:
+    """Let a tokenizer code with a generative model.
+
+    Raises:
+        ModelNotFoundError: the checkpoint is not what it says.
+    """
+    info = _info(folder)
+    tokenizer = cast(Tokenizer[Any], codec)
+    tokenizer.attach(cast(EntropyModel, MaskedPrior(cast(MaskedModel, load_generator(info)))))
+    if tokenizer.coding_hash("generator").hex() != info.coder_hash:
+        raise ModelNotFoundError(f"checkpoint {folder} is damaged: its integers do not match its hash")
+    return codec
+
+
 def load_generator(info: GeneratorInfo) -> TokenModel:
     """Build it in eval mode on the CPU."""
     from omegaconf import OmegaConf
     from safetensors.torch import load_file
 
     config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(info.folder / CONFIG)))
-    model = build(config)
-    state = {name: t.float() if t.is_floating_point() else t for name, t in load_file(info.folder / WEIGHTS).items()}
-    model.load_state_dict(state)
-    return cast(TokenModel, model.eval().requires_grad_(False))
+    return cast(TokenModel, _filled(config, load_file(info.folder / WEIGHTS)))
 
 
 def save_generator(
@@ -94,11 +122,26 @@ def save_generator(
     folder.mkdir(parents=True, exist_ok=True)
     state = {key: _narrow(tensor.detach().cpu()) for key, tensor in model.state_dict().items()}
     facts = {"format": FORMAT, "tokenizer": name, "coding_hash": tokenizer.coding_hash("static").hex()}
+    if isinstance(model, MaskedModel) and model.alphabets == tuple(tokenizer.prior.codebook_sizes):
+        facts["coder_hash"] = _coder_hash(config, state, tokenizer)
     save_file(state, folder / WEIGHTS, facts)
     (folder / WEIGHTS).chmod(0o644)
     OmegaConf.save(OmegaConf.create(config), folder / CONFIG)
     (folder / CARD).write_text(card)
     return _info(folder)
+
+
+def _filled(config: dict[str, Any], state: dict[str, torch.Tensor]) -> nn.Module:
+    model = build(config)
+    model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})
+    return model.eval().requires_grad_(False)
+
+
+def _coder_hash(config: dict[str, Any], state: dict[str, torch.Tensor], tokenizer: Tokenizer[Any]) -> str:
+    """Of files that are coded with the model as it is stored."""
+    stored = cast(MaskedModel, _filled(config, state))
+    tokenizer.attach(cast(EntropyModel, MaskedPrior(stored)))
+    return tokenizer.coding_hash("generator").hex()
 
 
 def _narrow(tensor: torch.Tensor) -> torch.Tensor:
@@ -108,4 +151,4 @@ def _narrow(tensor: torch.Tensor) -> torch.Tensor:
 
 def _info(folder: Path) -> GeneratorInfo:
     facts = read_metadata(folder / WEIGHTS, FORMAT)
-    return GeneratorInfo(folder.name, folder, facts["tokenizer"], facts["coding_hash"])
+    return GeneratorInfo(folder.name, folder, facts["tokenizer"], facts["coding_hash"], facts.get("coder_hash"))

@@ -54,7 +54,7 @@ class Conditions(nn.Module):
 
     def __init__(self, dim: int, *, classes: int = 0, coarse_dim: int = 0, coarse_step: int = 4) -> None:
         super().__init__()
-        self.classes, self.coarse_dim, self.coarse_step = classes, coarse_dim, coarse_step
+        self.dim, self.classes, self.coarse_dim, self.coarse_step = dim, classes, coarse_dim, coarse_step
         self.labels = nn.Embedding(1 + classes, dim) if classes else None
         self.coarse = nn.Linear(coarse_dim, dim) if coarse_dim else None
         self.no_coarse = nn.Parameter(torch.zeros(dim)) if coarse_dim else None
@@ -71,6 +71,11 @@ class Conditions(nn.Module):
             assert self.no_coarse is not None
             total = total + self._spread(condition, grid) if condition.coarse is not None else total + self.no_coarse
         return total
+
+    def untold(self) -> Tensor:
+        """What is added where nothing is told: `(dim,)`."""
+        total = torch.zeros(self.dim) if self.labels is None else self.labels.weight[0].detach()
+        return total if self.no_coarse is None else total.to(self.no_coarse.device) + self.no_coarse.detach()
 
     def _spread(self, condition: Condition, grid: tuple[int, int]) -> Tensor:
         assert self.coarse is not None

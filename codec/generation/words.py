@@ -5,7 +5,7 @@ large codebooks cheap.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -128,6 +128,12 @@ class DigitPlanes(nn.Module):
         """Number codes by a tree of principal directions of what they mean, `(K, D)` for each plane."""
         for q, (means, plane) in enumerate(zip(vectors, self._radices, strict=True)):
             self.get_buffer(f"ranks_{q}").copy_(principal_order(means.cpu(), plane).argsort())
+
+    def all_digits(self) -> Iterator[tuple[int, int, Tensor]]:
+        """Of each digit the plane of its code, its place, and the ranks `(K,)` that it is a digit of."""
+        for q, radices in enumerate(self._radices):
+            for place, _ in _places(radices):
+                yield q, place, self.get_buffer(f"ranks_{q}")
 
     def split(self, codes: Tensor) -> Tensor:
         """int64 `(B, Q, *grid)`, `EMPTY` where not known, to the digits of all planes `(B, digits, *grid)`."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from codec.errors import UsageError
 from codec.types import Codes, Media, MediaKind
 
-PriorName = Literal["static", "learned"]
+PriorName = Literal["static", "learned", "generator"]  # the last is a generative model, a checkpoint of its own
 DEFAULT_QUALITY = 50
 
 

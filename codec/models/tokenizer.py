@@ -53,6 +53,7 @@ class Tokenizer(nn.Module, Generic[Backbone]):
         self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
         self.prior, self.learned_prior = prior, learned_prior
         self.latent_dim = latent_dim
+        self._generator: EntropyModel | None = None
         self._sealed: dict[PriorName, bytes] = {}
 
     @abstractmethod
@@ -61,8 +62,14 @@ class Tokenizer(nn.Module, Generic[Backbone]):
 
     def priors(self) -> dict[PriorName, EntropyModel]:
         """The entropy models at hand by name, the best last."""
-        learned: dict[PriorName, EntropyModel] = {} if self.learned_prior is None else {"learned": self.learned_prior}
-        return {"static": self.prior, **learned}
+        further: dict[PriorName, EntropyModel | None] = {"learned": self.learned_prior, "generator": self._generator}
+        found: dict[PriorName, EntropyModel] = {"static": self.prior}
+        return found | {name: prior for name, prior in further.items() if prior is not None}
+
+    def attach(self, prior: EntropyModel) -> None:
+        """Code with a generative model of these codes too, which is no part of the checkpoint; only where it is asked for."""
+        self.__dict__["_generator"] = prior  # not a module of this one
+        self.seal()
 
     def priors_by_hash(self) -> dict[bytes, EntropyModel]:
         """The same by the hash that the head of a file names."""
@@ -70,7 +77,8 @@ class Tokenizer(nn.Module, Generic[Backbone]):
 
     def choose_prior(self, encoding: Encoding) -> PriorName:
         """The prior that was asked for, or else the best."""
-        name = encoding.prior if encoding.prior is not None else list(self.priors())[-1]
+        own: list[PriorName] = [name for name in self.priors() if name != "generator"]
+        name = encoding.prior if encoding.prior is not None else own[-1]
         if name not in self.priors():
             raise UsageError(f"this model has no {name} prior, only {', '.join(self.priors())}")
         return name

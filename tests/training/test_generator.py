@@ -113,6 +113,23 @@ def test_what_is_not_masked_stays(folder: Path) -> None:
     codec(folder, "generate", "half.png", "--model", "tiny", "--prompt", "pictures/0.png", "--keep", "0.5")
 
 
+def test_files_are_coded_with_a_generator(folder: Path) -> None:
+    codec(folder, "encode", "pictures/2.png", "plain.lmc", "--model", "tiny")
+    codec(folder, "encode", "pictures/2.png", "coded.lmc", "--model", "tiny", "--prior", "generator")
+    for name in "plain", "coded":
+        codec(folder, "decode", f"{name}.lmc", f"{name}.png")
+        codec(folder, "verify", f"{name}.lmc")
+    same = [read_image(folder / f"{name}.png").samples for name in ("plain", "coded")]
+    assert torch.equal(*same)
+    assert (folder / "plain.lmc").read_bytes()[:13] != (folder / "coded.lmc").read_bytes()[:13]
+    (folder / "elsewhere").mkdir()
+    assert "no model" in run(folder / "elsewhere", "-m", "codec", "decode", "../coded.lmc", "no.png", code=5)
+    assert "no generative model" in codec(
+        folder, "encode", "sounds/0.wav", "no.lmc", "--model", "tiny-sound", "--prior", "generator", code=5
+    )
+    assert "has no tokens" in codec(folder, "encode", "pictures/2.png", "no.lmc", "--prior", "generator", code=2)
+
+
 def test_sounds_go_on(folder: Path) -> None:
     codec(folder, "generate", "more.wav", "--model", "tiny-sound", "--prompt", "sounds/0.wav", "--seconds", "0.5")
     codec(folder, "encode", "sounds/0.wav", "prompt.lmc", "--model", "tiny-sound")
