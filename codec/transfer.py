@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from codec.container import Head
 from codec.container.byte_reader import ByteReader
@@ -14,7 +14,7 @@ from codec.errors import MediaError, ModelNotFoundError, UsageError
 if TYPE_CHECKING:
     from codec.media import SoundFormat, SoundReader
     from codec.models import Codec
-    from codec.models.base import Encoding, PriorName
+    from codec.models.base import Encoding
     from codec.models.sound import SoundCodec
     from codec.models.sound_reading import Excerpt
     from codec.types import MediaKind
@@ -25,6 +25,7 @@ NAMES: "dict[MediaKind, str]" = {"image": "pictures", "audio": "sound", "video":
 DEFAULT_FORMATS = {"image": "png", "audio": "wav"}
 
 Source = str | Path | bytes | BinaryIO
+Use = Literal["prior", "repair"]
 BLOCK, LIVE_BLOCK = 1 << 16, 1 << 8  # samples that are written at once, to a file and as they come
 
 
@@ -53,16 +54,17 @@ def encode_to(
     live = is_pipe(source)
     kind, source = _kind(source, raw)
     encoding = encoding if encoding is not None else PLAIN
+    use: Use | None = "prior" if encoding.prior == "generator" else None
     if kind == "image":
-        codec = _model_for(kind, model or DEFAULT_IMAGE_MODEL, device, encoding.prior)
+        codec = _model_for(kind, model or DEFAULT_IMAGE_MODEL, device, use)
         picture = source if isinstance(source, str | Path | bytes) else source.read()
         sink.write(codec.compress(read_image(picture, bits=16), encoding))
         return
     given = (
-        _model_for(kind, model, device, encoding.prior) if model else None
+        _model_for(kind, model, device, use) if model else None
     )  # before the sound is opened, as what it needs is another thing
     with _sound(source, raw) as sound:
-        codec = given or _model_for(kind, default_sound_model(sound.format.rate), device, encoding.prior)
+        codec = given or _model_for(kind, default_sound_model(sound.format.rate), device, use)
         cast("SoundCodec", codec).write(sound, sink, encoding, live=live)
 
 
@@ -71,11 +73,9 @@ def default_sound_model(rate_hz: int) -> str:
     return DEFAULT_SPEECH_MODEL if rate_hz <= SPEECH_HZ else DEFAULT_SOUND_MODEL
 
 
-def _model_for(
-    kind: "MediaKind", model: "str | Path | Codec", device: str, prior: "PriorName | None" = None
-) -> "Codec":
+def _model_for(kind: "MediaKind", model: "str | Path | Codec", device: str, use: "Use | None" = None) -> "Codec":
     """A model, which must be one for this kind of media."""
-    codec = load_model(model, device, prior)
+    codec = load_model(model, device, use=use)
     if codec.kind != kind:
         raise UsageError(f"this model is for {NAMES[codec.kind]}, the input is not; see `codec models`")
     return codec
@@ -87,6 +87,7 @@ def decode_to(
     *,
     model: "str | Path | Codec | None" = None,
     partial: bool = False,
+    conceal: bool = False,
     format: str | None = None,
     excerpt: "Excerpt | None" = None,
     device: str = "cpu",
@@ -98,6 +99,7 @@ def decode_to(
         target: a file, which appears whole or not at all, or an open pipe.
         model: the model to use instead of finding the one that the file names.
         partial: give what is whole of a damaged file instead of refusing it; lost packets of a sound are concealed.
+        conceal: the same, and a generative model of the codes makes what is lost.
         format: of the target; by default its suffix, PNG or WAV where there is none.
         excerpt: the part of a sound that is wanted.
         device: `cpu`, `cuda` or `auto`.
@@ -110,7 +112,8 @@ def decode_to(
 
     with _opened(source) as file:
         head, file = _peek(file)
-        codec = load_model(model if model is not None else head.coding_hash.hex(), device)
+        wanted = model if model is not None else head.coding_hash.hex()
+        codec, partial = load_model(wanted, device, use="repair" if conceal else None), partial or conceal
         suffix = target.suffix.removeprefix(".") if isinstance(target, Path) else ""
         chosen = format or suffix or DEFAULT_FORMATS[codec.kind]
         if codec.kind == "audio":
@@ -126,22 +129,20 @@ def decode_to(
     return {"width": width, "height": height}
 
 
-def load_model(wanted: "str | Path | Codec", device: str, prior: "PriorName | None" = None) -> "Codec":
+def load_model(wanted: "str | Path | Codec", device: str, *, use: "Use | None" = None) -> "Codec":
     """A checkpoint by name, folder or hash, ready to use, loaded once a process; a model as it is.
 
     Args:
         wanted: the name, folder or hash, or the model.
         device: `cpu`, `cuda` or `auto`.
-        prior: with `generator`, a tokenizer that can also code with the generative model of its codes.
+        use: of a generative model of its codes, which then comes with it.
     """
     from codec.models import find
 
     if not isinstance(wanted, str | Path):
         return wanted
-    if prior == "generator":
-        return _with_generator(wanted, device)
     try:
-        folder = find(wanted).folder
+        info = find(wanted)
     except ModelNotFoundError:
         from codec.generation.checkpoint import find_coder
 
@@ -149,18 +150,14 @@ def load_model(wanted: "str | Path | Codec", device: str, prior: "PriorName | No
         if coder is None:
             raise
         return _load_with_generator(find(coder.coding_hash).folder, coder.folder, pick_device(device))
-    return _load(folder, pick_device(device))
-
-
-def _with_generator(model: "str | Path", device: str) -> "Codec":
+    if use is None:
+        return _load(info.folder, pick_device(device))
     from codec.generation.checkpoint import find_generator
-    from codec.models import find
 
-    info = find(model)
     if "static" not in info.coding_hashes:
-        raise UsageError(f"{info.name} has no tokens that a generative model could code")
-    generator = find_generator(info.coding_hashes["static"], coder=True)
-    return _load_with_generator(info.folder, generator.folder, pick_device(device))
+        raise UsageError(f"{info.name} has no tokens, so there is no generative model of them")
+    found = find_generator(info.coding_hashes["static"], masked=True, coder=use == "prior")
+    return _load_with_generator(info.folder, found.folder, pick_device(device))
 
 
 def pick_device(device: str) -> str:

@@ -110,6 +110,9 @@ def _decode(verbs: Verbs) -> None:
         action="store_true",
         help="give what is whole of a damaged file; lost packets of sound are concealed",
     )
+    verb.add_argument(
+        "--conceal", action="store_true", help="the same; a generative model of the codes makes what is lost"
+    )
     _add_common(verb)
 
 

@@ -40,7 +40,7 @@ def run(
     from codec.media.kinds import SUFFIXES
     from codec.models import Encoding
 
-    codec = None if model is None else load_model(model, device, prior)
+    codec = None if model is None else load_model(model, device, use="prior" if prior == "generator" else None)
     takes = frozenset().union(*SUFFIXES.values()) if codec is None else SUFFIXES[codec.kind]
     jobs = plan(source, target, takes=takes, suffix=".lmc", force=force)
     encoding = Encoding(

@@ -7,11 +7,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from codec.entropy import EntropyModel
 from codec.errors import ModelMismatchError, ModelNotFoundError
 from codec.generation.masked import MaskedModel
 from codec.generation.masked_prior import MaskedPrior
 from codec.generation.model import TokenModel
+from codec.generation.repair import Repair
 from codec.models import Codec
 from codec.models.checkpoint import CARD, CONFIG, build, read_metadata, search_path
 from codec.models.tokenizer import Tokenizer
@@ -29,6 +29,7 @@ class GeneratorInfo:
         folder: where it is.
         tokenizer: name of the tokenizer whose codes it models.
         coding_hash: of that tokenizer's quantizer, in hex.
+        masked: it sees what is known on all sides, so that it can fill gaps.
         coder_hash: what files name that are coded with it; None if it cannot code.
     """
 
@@ -36,6 +37,7 @@ class GeneratorInfo:
     folder: Path
     tokenizer: str
     coding_hash: str
+    masked: bool
     coder_hash: str | None
 
 
@@ -48,12 +50,15 @@ def list_generators() -> list[GeneratorInfo]:
     return list(found.values())
 
 
-def find_generator(coding_hash: str, wanted: str | Path | None = None, *, coder: bool = False) -> GeneratorInfo:
+def find_generator(
+    coding_hash: str, wanted: str | Path | None = None, *, masked: bool = False, coder: bool = False
+) -> GeneratorInfo:
     """The generative model of a tokenizer's codes: of that name or folder, or else the first in the alphabet.
 
     Args:
         coding_hash: of the tokenizer, in hex.
         wanted: name or folder.
+        masked: only one that can fill gaps.
         coder: only one that can code.
 
     Raises:
@@ -64,7 +69,8 @@ def find_generator(coding_hash: str, wanted: str | Path | None = None, *, coder:
         known = [_info(Path(wanted).resolve())]
     else:
         known = [info for info in list_generators() if wanted is None or info.name == str(wanted)]
-    fitting = [info for info in known if info.coding_hash == coding_hash and (info.coder_hash or not coder)]
+    of_it = (info for info in known if info.coding_hash == coding_hash)
+    fitting = [info for info in of_it if (info.masked or not masked) and (info.coder_hash or not coder)]
     if fitting:
         return min(fitting, key=lambda info: info.name)
     if known and wanted is not None:
@@ -81,15 +87,15 @@ def find_coder(start: str) -> GeneratorInfo | None:
 
 
 def attach_generator(codec: Codec, folder: Path) -> Codec:
-    """Let a tokenizer code with a generative model.
+    """Let a tokenizer fill gaps with a masked model, and code with it if that models all planes.
 
     Raises:
         ModelNotFoundError: the checkpoint is not what it says.
     """
-    info = _info(folder)
-    tokenizer = cast(Tokenizer[Any], codec)
-    tokenizer.attach(cast(EntropyModel, MaskedPrior(cast(MaskedModel, load_generator(info)))))
-    if tokenizer.coding_hash("generator").hex() != info.coder_hash:
+    info, tokenizer = _info(folder), cast(Tokenizer[Any], codec)
+    model = cast(MaskedModel, load_generator(info))
+    tokenizer.attach(MaskedPrior(model) if info.coder_hash is not None else None, Repair(model))
+    if info.coder_hash is not None and tokenizer.coding_hash("generator").hex() != info.coder_hash:
         raise ModelNotFoundError(f"checkpoint {folder} is damaged: its integers do not match its hash")
     return codec
 
@@ -122,6 +128,7 @@ def save_generator(
     folder.mkdir(parents=True, exist_ok=True)
     state = {key: _narrow(tensor.detach().cpu()) for key, tensor in model.state_dict().items()}
     facts = {"format": FORMAT, "tokenizer": name, "coding_hash": tokenizer.coding_hash("static").hex()}
+    facts["masked"] = str(isinstance(model, MaskedModel))
     if isinstance(model, MaskedModel) and model.alphabets == tuple(tokenizer.prior.codebook_sizes):
         facts["coder_hash"] = _coder_hash(config, state, tokenizer)
     save_file(state, folder / WEIGHTS, facts)
@@ -140,7 +147,7 @@ def _filled(config: dict[str, Any], state: dict[str, torch.Tensor]) -> nn.Module
 def _coder_hash(config: dict[str, Any], state: dict[str, torch.Tensor], tokenizer: Tokenizer[Any]) -> str:
     """Of files that are coded with the model as it is stored."""
     stored = cast(MaskedModel, _filled(config, state))
-    tokenizer.attach(cast(EntropyModel, MaskedPrior(stored)))
+    tokenizer.attach(MaskedPrior(stored))
     return tokenizer.coding_hash("generator").hex()
 
 
@@ -151,4 +158,11 @@ def _narrow(tensor: torch.Tensor) -> torch.Tensor:
 
 def _info(folder: Path) -> GeneratorInfo:
     facts = read_metadata(folder / WEIGHTS, FORMAT)
-    return GeneratorInfo(folder.name, folder, facts["tokenizer"], facts["coding_hash"], facts.get("coder_hash"))
+    return GeneratorInfo(
+        folder.name,
+        folder,
+        facts["tokenizer"],
+        facts["coding_hash"],
+        facts["masked"] == "True",
+        facts.get("coder_hash"),
+    )

@@ -18,8 +18,11 @@ from codec.models.packet_reading import Frames, PacketReader
 
 if TYPE_CHECKING:
     from codec.models.sound import SoundCodec
+    from codec.models.tokenizer import Fill
 
 AT_ONCE = 32  # packets of a file, decoded together
+AROUND = 32  # frames on either side of a gap that fill it
+MOST_FILLED = 512  # frames; the vectors at both ends of a longer gap fade to silence
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,25 @@ def vectors_of(model: "SoundCodec", frames: Iterable[Frames]) -> Iterator[Tensor
             gap += part.count
             continue
         vectors = model.vectors(part.codes)
-        if gap:
+        if gap and model.fill is not None and gap <= MOST_FILLED:
+            yield model.vectors(_filled(model.fill, before, gap, part.codes))
+        elif gap:
             first = vectors[:, 0]
-            yield bridge(torch.zeros_like(first) if before is None else before, first, gap)
-            gap = 0
-        before = vectors[:, -1]
+            held = torch.zeros_like(first) if before is None else model.vectors(before[:, -1:])[:, 0]
+            yield bridge(held, first, gap)
+        gap = 0
+        before = part.codes[:, -AROUND:]
         yield vectors
+
+
+def _filled(fill: "Fill", before: Tensor | None, gap: int, after: Tensor) -> Tensor:
+    """Codes `(C, gap, q)` between those before a gap, if there are any, and those after it; the planes that the fill makes."""
+    before = after[:, :0] if before is None else before
+    planes = min(before.shape[-1], after.shape[-1])
+    lost = after.new_full((len(after), gap, planes), -1)
+    around = torch.cat([before[..., :planes], lost, after[:, :AROUND, :planes]], 1)
+    made = fill(around.movedim(-1, 0)[None])[0].movedim(0, -1)[:, before.shape[1] : before.shape[1] + gap]
+    return made[..., : int((made[0, 0] >= 0).sum())]
 
 
 def _trimmed(

@@ -157,7 +157,10 @@ class TokenCodec(Tokenizer[Backbone]):
         count = len(reader.head.alphabets)
         chunks = reader.read(lambda tile, streams: decode_chunk(reader.prior, Layout((tile.shape,) * count), streams))
         filling = torch.zeros(count, dtype=torch.int64)
-        if len(chunks) < len(reader.chunks):
+        lost = len(chunks) < len(reader.chunks)
+        if lost and self.fill is not None:
+            filling -= 1
+        elif lost:
             with torch.inference_mode():
                 filling = self.quantizer.encode(torch.zeros(self.latent_dim, device=self.device)).cpu()
         grids = [code.expand(reader.grid).clone() for code in filling]  # only now in proportion to the claimed size
@@ -165,6 +168,8 @@ class TokenCodec(Tokenizer[Backbone]):
             part = reader.chunks[index]
             for grid, plane in zip(grids, planes, strict=True):
                 grid[part.rows, part.columns] = plane
+        if lost and self.fill is not None:
+            grids = list(self.fill(torch.stack(grids)[None])[0])
         sized = zip(grids, reader.head.alphabets, strict=True)
         return reader, Codes(tuple(Plane(grid[None], size) for grid, size in sized))
 

@@ -21,6 +21,13 @@ class Half(Protocol):
         """`(B, C, *space)` to the same, at another resolution."""
 
 
+class Fill(Protocol):
+    """Makes codes that are lost."""
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """int64 `(B, Q, rows, columns)`, -1 where lost, to the same; planes it does not know stay -1."""
+
+
 Backbone = TypeVar("Backbone", bound=Half)
 
 
@@ -54,6 +61,7 @@ class Tokenizer(nn.Module, Generic[Backbone]):
         self.prior, self.learned_prior = prior, learned_prior
         self.latent_dim = latent_dim
         self._generator: EntropyModel | None = None
+        self.fill: Fill | None = None
         self._sealed: dict[PriorName, bytes] = {}
 
     @abstractmethod
@@ -66,9 +74,15 @@ class Tokenizer(nn.Module, Generic[Backbone]):
         found: dict[PriorName, EntropyModel] = {"static": self.prior}
         return found | {name: prior for name, prior in further.items() if prior is not None}
 
-    def attach(self, prior: EntropyModel) -> None:
-        """Code with a generative model of these codes too, which is no part of the checkpoint; only where it is asked for."""
+    def attach(self, prior: EntropyModel | None = None, fill: "Fill | None" = None) -> None:
+        """Use a generative model of these codes, which is no part of the checkpoint.
+
+        Args:
+            prior: codes with it where that is asked for.
+            fill: what is lost of a file is made by it.
+        """
         self.__dict__["_generator"] = prior  # not a module of this one
+        self.fill = fill
         self.seal()
 
     def priors_by_hash(self) -> dict[bytes, EntropyModel]:

@@ -172,6 +172,41 @@ def test_a_lost_packet_is_concealed_only_if_that_is_asked_for(model: SoundCodec)
     assert int(differs[-1] - differs[0]) <= packet + reach
 
 
+def test_what_fills_gaps_sees_both_sides_and_is_heard(model: SoundCodec) -> None:
+    noise = 0.1 * torch.randn(1, RATE * 2, generator=torch.Generator().manual_seed(0))
+    media, seen = replace(tones(RATE * 2), samples=noise), list[torch.Tensor]()
+    data = live(model, media)
+    broken = bytearray(data)
+    broken[len(data) // 2] ^= 1
+    right = model.read_codes(io.BytesIO(data))
+
+    def truth(codes: torch.Tensor) -> torch.Tensor:
+        """What was there, found by what is around it."""
+        seen.append(codes)
+        known, lost = codes[0, :, 0, 0] >= 0, (codes[0, 0, 0] < 0).nonzero().flatten()
+        assert bool(known.all())
+        every = torch.stack([plane.codes[0] for plane in right.planes])  # (Q, C, frames)
+        here = codes[0, 0, 0] >= 0
+        (first,) = (
+            i
+            for i in range(every.shape[2] - len(here) + 1)
+            if torch.equal(every[:, :, i : i + len(here)][:, :, here], codes[0][:, :, here])
+        )
+        filled = codes.clone()
+        filled[0, :, :, lost] = every[:, :, first + lost]
+        return filled
+
+    try:
+        model.attach(fill=truth)
+        filled = model.decompress(bytes(broken), partial=True).samples
+    finally:
+        model.attach()
+    lost = (seen[0][0, 0, 0] < 0).nonzero().flatten()
+    assert len(seen) == 1
+    assert 0 < int(lost[0]) <= int(lost[-1]) < seen[0].shape[3] - 1
+    assert torch.equal(filled, model.decompress(data).samples)
+
+
 def test_a_file_that_ends_early_gives_what_is_whole(model: SoundCodec) -> None:
     media = tones(RATE * 2)
     data = model.compress(media, Encoding(packet_ms=100))

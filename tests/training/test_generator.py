@@ -130,6 +130,21 @@ def test_files_are_coded_with_a_generator(folder: Path) -> None:
     assert "has no tokens" in codec(folder, "encode", "pictures/2.png", "no.lmc", "--prior", "generator", code=2)
 
 
+def test_lost_codes_are_made_up(folder: Path) -> None:
+    codec(folder, "encode", "pictures/3.png", "damaged.lmc", "--model", "tiny")
+    data = bytearray((folder / "damaged.lmc").read_bytes())
+    data[-20] ^= 1  # in the second of two sections of codes
+    (folder / "damaged.lmc").write_bytes(bytes(data))
+    codec(folder, "decode", "damaged.lmc", "refused.png", code=4)
+    codec(folder, "decode", "damaged.lmc", "grey.png", "--partial")
+    codec(folder, "decode", "damaged.lmc", "made.png", "--conceal")
+    grey, made = (read_image(folder / f"{name}.png").samples.int() for name in ("grey", "made"))
+    assert torch.equal(grey[:, :, :56], made[:, :, :56])
+    assert not torch.equal(grey, made)
+    codec(folder, "encode", "sounds/1.wav", "sound.lmc", "--model", "tiny-sound")
+    assert "no generative model" in codec(folder, "decode", "sound.lmc", "no.wav", "--conceal", code=5)
+
+
 def test_sounds_go_on(folder: Path) -> None:
     codec(folder, "generate", "more.wav", "--model", "tiny-sound", "--prompt", "sounds/0.wav", "--seconds", "0.5")
     codec(folder, "encode", "sounds/0.wav", "prompt.lmc", "--model", "tiny-sound")
