@@ -1,6 +1,7 @@
 """Codes as the words of generative models: stored token data sets, word numbers, interleaving patterns, and the models."""
 
 from codec.generation.checkpoint import GeneratorInfo, find_generator, list_generators, load_generator, save_generator
+from codec.generation.classifier import TokenAugmentation, TokenClassifier
 from codec.generation.conditions import NOTHING, Condition, Conditions, coarse_vectors
 from codec.generation.dataset import TokenDataset, TokenSequence
 from codec.generation.diffusion import DiffusionModel
@@ -23,6 +24,7 @@ from codec.generation.patterns import (
     interleave,
 )
 from codec.generation.records import TokenRecord, TokenSource
+from codec.generation.repair import Repair
 from codec.generation.residual_transformer import ResidualTransformer
 from codec.generation.sampling import Sampling
 from codec.generation.shards import ShardFormat, open_shard, shard_path, shards_in, write_shard
@@ -51,12 +53,15 @@ __all__ = [
     "Parallel",
     "Pattern",
     "Places",
+    "Repair",
     "ResidualTransformer",
     "Sampling",
     "Scales",
     "ShardFormat",
     "StepFrames",
     "TableWords",
+    "TokenAugmentation",
+    "TokenClassifier",
     "TokenDataset",
     "TokenModel",
     "TokenRecord",

@@ -1,6 +1,7 @@
 """Lightning modules, losses and data modules: the only room that imports lightning."""
 
 from codec.training.balancer import BalancedSum
+from codec.training.classifier import ClassifierTraining, ExportClassifier, Labelled, LabelledData, ShardVectors
 from codec.training.datamodule import ImageData
 from codec.training.discriminators import Adversarial, Judgement, PatchDiscriminator
 from codec.training.export import ExportCheckpoint, Narrowing
@@ -14,6 +15,7 @@ from codec.training.optimisation import Optimisation
 from codec.training.patterns import PatchPattern
 from codec.training.perceptual import Perceptual
 from codec.training.prior import ExportPrior, PriorTraining
+from codec.training.recipes import parts_of
 from codec.training.sound import SoundTraining
 from codec.training.sound_augmentation import SoundAugmentation
 from codec.training.sound_data import SoundArchive, SoundData
@@ -27,8 +29,10 @@ from codec.training.tokens import TokenData
 __all__ = [
     "Adversarial",
     "BalancedSum",
+    "ClassifierTraining",
     "Distortions",
     "ExportCheckpoint",
+    "ExportClassifier",
     "ExportGenerator",
     "ExportLatent",
     "ExportPrior",
@@ -37,6 +41,8 @@ __all__ = [
     "GeneratorTraining",
     "ImageData",
     "Judgement",
+    "Labelled",
+    "LabelledData",
     "LatentTraining",
     "LoudnessLoss",
     "MelLoss",
@@ -50,6 +56,7 @@ __all__ = [
     "Perceptual",
     "PriorTraining",
     "ShardTokens",
+    "ShardVectors",
     "SoundArchive",
     "SoundAugmentation",
     "SoundData",
@@ -62,4 +69,5 @@ __all__ = [
     "TokenizerTraining",
     "WaveformLoss",
     "WeightedSum",
+    "parts_of",
 ]

@@ -82,10 +82,6 @@ class GeneratorTraining(lightning.LightningModule):
             coarse = coarse_vectors(vectors, wanted.coarse_step)
         return Condition(labels, coarse)
 
-    def transfer_batch_to_device(self, batch: CropBatch, device: torch.device, dataloader_idx: int) -> CropBatch:
-        """Both tensors."""
-        return CropBatch(batch.codes.to(device), batch.labels.to(device))
-
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up, constant, cosine."""
         return adamw(self.model.parameters(), self.optimisation, self.total_steps)

@@ -1,8 +1,7 @@
 """Stored tokens, or those of a pack, as batches of crops: what generative models are trained on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import lightning
 import numpy as np
@@ -16,8 +15,7 @@ from codec.training.endless import Endless
 from codec.training.tokens import Grids
 
 
-@dataclass(frozen=True)
-class CropBatch:
+class CropBatch(NamedTuple):
     """Crops of one size.
 
     Attributes:

@@ -180,3 +180,12 @@ def test_an_output_that_exists(folder: Path) -> None:
     (folder / "there.png").write_bytes(b"mine")
     assert "exists" in codec(folder, "generate", "there.png", "--model", "tiny", code=2)
     assert (folder / "there.png").read_bytes() == b"mine"
+
+
+def test_a_classifier_is_trained_on_tokens(folder: Path) -> None:
+    train = [Path.cwd() / "train.py", "--config-name", "train_classifier", "tokenizer=tiny", "classes=2"]
+    data = ["data.train=tokens-pictures", "data.val=tokens-pictures", "data.crop=[4,4]", "data.batch_size=4"]
+    small = ["classifier.vector_dim=6", "classifier.trunk.dim=16", "classifier.trunk.window=[4,4]", "total_steps=4"]
+    quick = ["trainer.accelerator=cpu", "trainer.val_check_interval=4", "trainer.log_every_n_steps=2"]
+    run(folder, *train, *data, *small, *quick, "output=runs-classifier")
+    assert (folder / "runs-classifier" / "classifier.safetensors").is_file()

@@ -14,9 +14,9 @@ from codec.errors import UsageError
 from codec.models import Encoding, SoundCodec, load_as
 from codec.models.checkpoint import build
 from codec.nn import LowBit
+from codec.training.recipes import plain
 from codec.types import Media
 from tests.training.sound_runs import RATE_HZ, run, shrunk, voice, weights, write_archives
-from train import _plain
 
 EXPERIMENTS = [
     "audio_speech_16k",
@@ -154,7 +154,7 @@ def test_a_prior_makes_files_smaller_that_it_reads(root: Path, trained: Path, tm
 def module_of(root: Path, output: Path, *overrides: str) -> object:
     config = shrunk("train_sound", root, output, *overrides)
     parts = {"fidelity": config.loss.fidelity, "loss": config.loss.weights}
-    return instantiate(config.training, model=build(_plain(config.model)), **parts)
+    return instantiate(config.training, model=build(plain(config.model)), **parts)
 
 
 def test_silence_in_a_batch_has_finite_gradients(root: Path, tmp_path: Path) -> None:
