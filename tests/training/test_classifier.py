@@ -39,7 +39,7 @@ def test_a_classifier_learns_what_lies_in_the_order(tmp_path: Path) -> None:
         num_sanity_val_steps=0, callbacks=[ExportClassifier(str(tmp_path / "c.safetensors"))],
     )  # fmt: skip
     trainer.fit(module, datamodule=data)
-    assert float(trainer.callback_metrics["val/accuracy"]) >= 0.9
+    assert float(trainer.callback_metrics["val/accuracy"]) >= 0.8
     assert set(load_file(tmp_path / "c.safetensors")) == set(model.state_dict())
 
 
