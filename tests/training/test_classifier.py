@@ -21,7 +21,7 @@ def files(count: int, seed: int) -> list[Labelled]:
     for i in range(count):
         length = int(torch.randint(6, 20, (), generator=random))
         wave = torch.linspace(-1, 1, length) * (1 if i % 2 else -1)
-        noise = 0.3 * torch.randn(1, length, 5, generator=random)
+        noise = 0.2 * torch.randn(1, length, 5, generator=random)
         noise[0, :, 0] += wave
         found.append(Labelled(noise, i % 2))
     return found
@@ -39,7 +39,7 @@ def test_a_classifier_learns_what_lies_in_the_order(tmp_path: Path) -> None:
         num_sanity_val_steps=0, callbacks=[ExportClassifier(str(tmp_path / "c.safetensors"))],
     )  # fmt: skip
     trainer.fit(module, datamodule=data)
-    assert float(trainer.callback_metrics["val/accuracy"]) >= 0.8
+    assert float(trainer.callback_metrics["val/accuracy"]) >= 0.9
     assert set(load_file(tmp_path / "c.safetensors")) == set(model.state_dict())
 
 
