@@ -15,6 +15,7 @@ from codec.evaluation.curves import (
     compare_point,
     report_curves,
 )
+from codec.evaluation.distributions import Likeness, likeness
 from codec.evaluation.json_report import to_json
 from codec.evaluation.learned_perceptual import LPIPSDistance
 from codec.evaluation.measures import MEASURES, Measures, choose_measures
@@ -63,6 +64,7 @@ __all__ = [
     "EfficientNetDistance",
     "ImageResult",
     "LPIPSDistance",
+    "Likeness",
     "Measures",
     "MelDistance",
     "PointComparison",
@@ -82,6 +84,7 @@ __all__ = [
     "compare_curves",
     "compare_point",
     "is_continuous",
+    "likeness",
     "measure",
     "measure_curve",
     "measure_model_curve",

@@ -52,6 +52,14 @@ class EfficientNetDistance(nn.Module):
             pairs = zip(self._directions(a.float()), self._directions(b.float()), strict=True)
             return torch.stack([(f - g).square().sum(1).mean((1, 2)) for f, g in pairs]).mean(0)
 
+    def features(self, pixels: Tensor) -> Tensor:
+        """A float batch `(B, 3, H, W)` in [0, 1] to the means of the deepest tap over space, `(B, C)`: what sets are compared by."""
+        with torch.autocast(pixels.device.type, enabled=False):
+            x = self.stem((pixels.float() * 255 - 127) / 128)
+            for block in self.blocks:
+                x = block(x)
+        return x.mean((2, 3))
+
     def _directions(self, pixels: Tensor) -> Iterator[Tensor]:
         """Unit vectors `(B, C, h, w)` of every tap."""
         x = self.stem((pixels * 255 - 127) / 128)  # as it was trained; ImageNet's usual scaling costs 11 % accuracy
