@@ -102,11 +102,16 @@ def attach_generator(codec: Codec, folder: Path) -> Codec:
 
 def load_generator(info: GeneratorInfo) -> TokenModel:
     """Build it in eval mode on the CPU."""
+    return read_generator(info.folder)
+
+
+def read_generator(folder: Path) -> TokenModel:
+    """The same from its folder."""
     from omegaconf import OmegaConf
     from safetensors.torch import load_file
 
-    config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(info.folder / CONFIG)))
-    return cast(TokenModel, _filled(config, load_file(info.folder / WEIGHTS)))
+    config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(folder / CONFIG)))
+    return cast(TokenModel, _filled(config, load_file(folder / WEIGHTS)))
 
 
 def save_generator(
