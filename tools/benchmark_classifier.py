@@ -20,7 +20,7 @@ import torch
 
 from codec.evaluation.mel_distance import mel_filters
 from codec.generation import TokenClassifier
-from codec.media import read_mono
+from codec.media.audio import read_mono
 from codec.models import Encoding, SoundCodec, load_as
 from codec.nn import GridTransformer
 from codec.training import ClassifierTraining, Labelled, LabelledData, Optimisation
