@@ -189,7 +189,7 @@ def _generate(verbs: Verbs) -> None:
     verb.add_argument(
         "target", metavar="OUT", type=Path, help="file; with --count a folder of this name, and its suffix"
     )
-    verb.add_argument("--model", metavar="NAME", required=True, help="a tokenizer; see `codec models`")
+    verb.add_argument("--model", metavar="NAME", required=True, help="a tokenizer, or jpeg:SIDE:QUALITY:LENGTH")
     verb.add_argument("--generator", metavar="NAME", help="name or folder; the first for this tokenizer if left out")
     verb.add_argument("--prompt", type=Path, metavar="FILE", help="picture that is kept in part, sound to go on from")
     verb.add_argument(

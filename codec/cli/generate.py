@@ -1,10 +1,14 @@
 """`codec generate`: pictures and sounds from a generative model of a tokenizer's codes."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codec.cli.jobs import Job, run_all
 from codec.errors import UsageError
 from codec.transfer import DEFAULT_FORMATS, decode_to, load_model
+
+if TYPE_CHECKING:
+    from codec.generation import JpegWords, Sampling
 
 LMC = ".lmc"
 
@@ -32,13 +36,20 @@ def run(
     device: str,
 ) -> None:
     """Write one file, or a folder of several."""
-    from codec.generation import Sampling, find_generator, load_generator
+    from codec.generation import JpegWords, Sampling, find_generator, load_generator
     from codec.generation.files import file_of, tokens_of
     from codec.generation.generating import generate, picture_wish, sound_wish
     from codec.media.files import whole_file
     from codec.models import SoundCodec
 
     jobs = _jobs(target, count, force)
+    sampling = Sampling(temperature, top_k, top_p, guidance, steps)
+    words = JpegWords.named(model)
+    if words is not None:
+        options = ("--prompt", prompt), ("--size", size), ("--mask", mask), ("--coarse", coarse), ("--seconds", seconds)
+        _refuse(*options, kind="codes of a tokenizer")
+        _draw_bytes(jobs, words, generator, sampling, seed)
+        return
     codec = tokens_of(load_model(model, device), model)
     drawn_by = load_generator(find_generator(codec.coding_hash("static").hex(), generator))
     if isinstance(codec, SoundCodec):
@@ -48,7 +59,6 @@ def run(
         _refuse(("--seconds", seconds), kind="sound")
         part = 0.5 if keep is None else keep
         wish = picture_wish(codec, drawn_by, size=size, prompt=prompt, keep=part, mask=mask, coarse=coarse, label=label)
-    sampling = Sampling(temperature, top_k, top_p, guidance, steps)
     records = generate(drawn_by, [wish] * count, sampling, seed=seed)
     numbered = dict(zip((job.target for job in jobs), records, strict=True))
 
@@ -63,6 +73,25 @@ def run(
         decode_to(coded, job.target, model=codec, format=suffix, device=device)
 
     run_all(jobs, work, "decoding")
+
+
+def _draw_bytes(jobs: list[Job], words: "JpegWords", generator: str | None, sampling: "Sampling", seed: int) -> None:
+    """Pictures from a model of the bytes of JPEG files."""
+    import torch
+
+    from codec.generation import EMPTY, find_generator, load_generator
+    from codec.media import write_image
+    from codec.types import Media
+
+    model, random = load_generator(find_generator(words.coding_hash, generator)), torch.Generator().manual_seed(seed)
+
+    def work(job: Job) -> None:
+        assert job.target is not None
+        given = torch.full((1, 1, 1, words.length), EMPTY)
+        pixels = words.pixels(model.generate(given, sampling=sampling, random=random)[0])
+        write_image(Media("image", pixels), job.target, job.target.suffix.removeprefix(".") or "png")
+
+    run_all(jobs, work, "drawing")
 
 
 def _jobs(target: Path, count: int, force: bool) -> list[Job]:

@@ -2,9 +2,11 @@
 
 from codec.generation.checkpoint import GeneratorInfo, find_generator, list_generators, load_generator, save_generator
 from codec.generation.classifier import TokenAugmentation, TokenClassifier
+from codec.generation.codebook import CodeSource
 from codec.generation.conditions import NOTHING, Condition, Conditions, coarse_vectors
 from codec.generation.dataset import TokenDataset, TokenSequence
 from codec.generation.diffusion import DiffusionModel
+from codec.generation.jpeg import JpegWords
 from codec.generation.llama import LlamaTrunk
 from codec.generation.masked import MaskedModel
 from codec.generation.masked_prior import MaskedPrior
@@ -37,6 +39,7 @@ __all__ = [
     "NOTHING",
     "BitWords",
     "CoarseFirst",
+    "CodeSource",
     "Condition",
     "Conditions",
     "Delay",
@@ -46,6 +49,7 @@ __all__ = [
     "FrameSteps",
     "GeneratorInfo",
     "Grid",
+    "JpegWords",
     "LlamaTrunk",
     "MaskedModel",
     "MaskedPrior",

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from codec.errors import ModelMismatchError, ModelNotFoundError
+from codec.generation.codebook import CodeSource
 from codec.generation.masked import MaskedModel
 from codec.generation.masked_prior import MaskedPrior
 from codec.generation.model import TokenModel
@@ -115,7 +116,7 @@ def read_generator(folder: Path) -> TokenModel:
 
 
 def save_generator(
-    folder: Path, model: nn.Module, config: dict[str, Any], card: str, tokenizer: Tokenizer[Any], name: str
+    folder: Path, model: nn.Module, config: dict[str, Any], card: str, source: CodeSource
 ) -> GeneratorInfo:
     """Write a checkpoint, matrices in half precision.
 
@@ -124,18 +125,17 @@ def save_generator(
         model: a `TokenModel`.
         config: its resolved config.
         card: text.
-        tokenizer: whose codes it models.
-        name: of the tokenizer.
+        source: whose codes it models; its tokenizer is then one that can code with the model.
     """
     from omegaconf import OmegaConf
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     state = {key: _narrow(tensor.detach().cpu()) for key, tensor in model.state_dict().items()}
-    facts = {"format": FORMAT, "tokenizer": name, "coding_hash": tokenizer.coding_hash("static").hex()}
+    facts = {"format": FORMAT, "tokenizer": source.name, "coding_hash": source.coding_hash}
     facts["masked"] = str(isinstance(model, MaskedModel))
-    if isinstance(model, MaskedModel) and model.alphabets == tuple(tokenizer.prior.codebook_sizes):
-        facts["coder_hash"] = _coder_hash(config, state, tokenizer)
+    if isinstance(model, MaskedModel) and source.tokenizer is not None and model.alphabets == source.alphabets:
+        facts["coder_hash"] = _coder_hash(config, state, source.tokenizer)
     save_file(state, folder / WEIGHTS, facts)
     (folder / WEIGHTS).chmod(0o644)
     OmegaConf.save(OmegaConf.create(config), folder / CONFIG)

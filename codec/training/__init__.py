@@ -8,6 +8,7 @@ from codec.training.export import ExportCheckpoint, Narrowing
 from codec.training.export_latent import ExportLatent
 from codec.training.finite import FiniteSteps
 from codec.training.generator import ExportGenerator, GeneratorTraining
+from codec.training.jpeg_tokens import JpegTokens
 from codec.training.latent import LatentTraining
 from codec.training.losses import Distortions, Fidelity, WeightedSum
 from codec.training.loudness_loss import LoudnessLoss
@@ -40,6 +41,7 @@ __all__ = [
     "FiniteSteps",
     "GeneratorTraining",
     "ImageData",
+    "JpegTokens",
     "Judgement",
     "Labelled",
     "LabelledData",

@@ -8,10 +8,8 @@ import lightning
 import torch
 from torch import Tensor
 
-from codec.generation import EMPTY, Condition, TokenModel, coarse_vectors, save_generator
-from codec.models import find
+from codec.generation import EMPTY, CodeSource, Condition, TokenModel, coarse_vectors, save_generator
 from codec.training.optimisation import Optimisation, adamw
-from codec.training.prior import code_vectors, load_tokenizer
 from codec.training.token_crops import CropBatch, TokenCrops
 from codec.training.tokens import count
 
@@ -21,7 +19,7 @@ class GeneratorTraining(lightning.LightningModule):
 
     Args:
         model: what is trained; it models the first planes of the tokenizer's codes.
-        tokenizer: name or folder of a checkpoint; it is not changed.
+        tokenizer: whose codes they are: name or folder of a checkpoint, which is not changed, or `jpeg:SIDE:QUALITY:LENGTH`.
         optimisation: AdamW and schedule.
         total_steps: length of the run.
         dropped: share of the crops that are not told their class, and of those without their coarse picture.
@@ -45,14 +43,15 @@ class GeneratorTraining(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         """Read the tokens, and start the model unless a checkpoint brought it."""
-        tokenizer, model = load_tokenizer(self.tokenizer), cast(TokenModel, self.model)
-        sizes = tokenizer.prior.codebook_sizes[: len(model.alphabets)]
-        if tuple(sizes) != model.alphabets:
+        source, model = CodeSource.of(self.tokenizer), cast(TokenModel, self.model)
+        sizes, tokenizer = source.alphabets[: len(model.alphabets)], source.tokenizer
+        if sizes != model.alphabets:
             raise ValueError(f"the model is of alphabets {model.alphabets}, {self.tokenizer} has {sizes}")
         grids = cast(TokenCrops, self.trainer.datamodule).prepare(tokenizer, len(sizes))  # type: ignore[attr-defined]
-        self._vectors = tokenizer.to(self.device).quantizer.decode
+        if tokenizer is not None:
+            self._vectors = tokenizer.to(self.device).quantizer.decode
         if self.trainer.ckpt_path is None:
-            model.start(code_vectors(tokenizer)[: len(sizes)], count(grids, sizes))
+            model.start(source.vectors()[: len(sizes)], count(grids, sizes))
 
     def training_step(self, batch: CropBatch, batch_idx: int) -> Tensor:
         """One step."""
@@ -106,6 +105,5 @@ class ExportGenerator(lightning.Callback):
         module = cast(GeneratorTraining, pl_module)
         lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]
         lines += [f"- {name}: {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())]
-        tokenizer = load_tokenizer(module.tokenizer)
-        name = find(module.tokenizer).name
-        save_generator(self.folder, module.model, self.config, "\n".join(lines) + "\n", tokenizer, name)
+        card, source = "\n".join(lines) + "\n", CodeSource.of(module.tokenizer)
+        save_generator(self.folder, module.model, self.config, card, source)

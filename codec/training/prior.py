@@ -11,6 +11,7 @@ from torch import Tensor
 
 from codec.entropy import EntropyModel, ideal_bits, packet_bits
 from codec.errors import UsageError
+from codec.generation.codebook import code_vectors
 from codec.models import Codec, find, load, save
 from codec.models.tokenizer import Tokenizer
 from codec.training.optimisation import Optimisation, adamw
@@ -126,14 +127,3 @@ def load_tokenizer(name: str) -> Tokenizer[Any]:
     if not isinstance(model, Tokenizer):
         raise UsageError(f"{name} is a {type(model).__name__}, which has no tokens")
     return model
-
-
-def code_vectors(tokenizer: Tokenizer[Any]) -> list[Tensor]:
-    """What each code of each plane means, `(K, D)`: its vector with code 0 in all other planes."""
-    sizes = tokenizer.prior.codebook_sizes
-    vectors = []
-    for q, size in enumerate(sizes):
-        codes = torch.zeros(size, len(sizes), dtype=torch.int64)
-        codes[:, q] = torch.arange(size)
-        vectors.append(tokenizer.quantizer.decode(codes).float())
-    return vectors

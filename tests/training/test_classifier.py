@@ -29,7 +29,7 @@ def files(count: int, seed: int) -> list[Labelled]:
 
 def test_a_classifier_learns_what_lies_in_the_order(tmp_path: Path) -> None:
     lightning.seed_everything(0)
-    data = LabelledData(files(30, 0), files(20, 1), crop=(1, 12), batch_size=8)
+    data = LabelledData(files(100, 0), files(40, 1), crop=(1, 12), batch_size=8)
     model = TokenClassifier(data.vector_dim, data.classes, GridTransformer(16, 2, 2, window=(1, 12)))
     choice = Optimisation(5e-3, warmup_steps=10)
     module = ClassifierTraining(model, optimisation=choice, total_steps=300, augmentation=TokenAugmentation(noise=0.1))

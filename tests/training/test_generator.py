@@ -189,3 +189,17 @@ def test_a_classifier_is_trained_on_tokens(folder: Path) -> None:
     quick = ["trainer.accelerator=cpu", "trainer.val_check_interval=4", "trainer.log_every_n_steps=2"]
     run(folder, *train, *data, *small, *quick, "output=runs-classifier")
     assert (folder / "runs-classifier" / "classifier.safetensors").is_file()
+
+
+def test_bytes_of_jpeg_files_are_words_too(folder: Path) -> None:
+    train = [Path.cwd() / "train.py", "--config-name", "train_generator", "generator=jpeg_lm", "data=jpeg"]
+    kind = ["tokenizer=jpeg:16:25:300", "data.crop=[1,300]"]
+    words = f"generator.words=[{WORDS % [257]}]"
+    run(
+        folder, *train, *kind, *QUICK, words, "data.tokens.images.root=pictures", "data.tokens.images.cache=cache",
+        "output=runs-jpeg", "name=jpeg-generator",
+    )  # fmt: skip
+    codec(folder, "generate", "bytes.png", "--model", "jpeg:16:25:300", "--temperature", "0.5")
+    assert read_image(folder / "bytes.png").samples.shape == (3, 16, 16)
+    assert "no generative model" in codec(folder, "generate", "no.png", "--model", "jpeg:16:26:300", code=5)
+    assert "--size" in codec(folder, "generate", "no.png", "--model", "jpeg:16:25:300", "--size", "8x8", code=2)
