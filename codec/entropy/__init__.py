@@ -38,6 +38,7 @@ from codec.entropy.neighbour import NeighbourTokenPrior
 from codec.entropy.numbering import principal_order
 from codec.entropy.packets import decode_packets, encode_packets, packet_bits
 from codec.entropy.plane_prior import CodeDigits, CodeEmbedding
+from codec.entropy.reduced import ReducedPrior
 from codec.entropy.reweighting import ReweightedContext
 from codec.entropy.schedule import LatticePass, lattice_passes
 from codec.entropy.static import StaticTokenPrior
@@ -80,6 +81,7 @@ __all__ = [
     "NeighbourTokenPrior",
     "Numbering",
     "Place",
+    "ReducedPrior",
     "ReweightedContext",
     "RoundedLatent",
     "Rows",

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Protocol
 
 from torch import Tensor
 
 from codec.errors import UsageError
 from codec.types import Codes, Media, MediaKind
 
-PriorName = Literal["static", "learned", "generator"]  # the last is a generative model, a checkpoint of its own
+PriorName = str  # static, learned; generator, a checkpoint of its own; reduced-K, of a codebook cut down to K codes
 DEFAULT_QUALITY = 50
 
 
@@ -113,6 +113,9 @@ class Codec(Protocol):
 
     def priors(self) -> Mapping[PriorName, object]:
         """The entropy models at hand by name, the best last."""
+
+    def coded_with(self) -> Mapping[PriorName, object]:
+        """These, and those of coarser codes that it can write too; the best last."""
 
     def seal(self) -> None:
         """Remember the coding hashes, which take milliseconds: the coding part will not change."""

@@ -20,7 +20,7 @@ Model = TypeVar("Model")
 
 FORMAT = "lmc-checkpoint-1"
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
-HASH_KEYS = {"static": "coding_hash", "learned": "learned_coding_hash"}  # of each prior, in the weights' metadata
+HASH_KEY = "coding_hash"  # of the static prior in the weights' metadata; those of others have their name before it
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,11 @@ def read_info(folder: Path) -> CheckpointInfo:
     metadata = read_metadata(weights)
     lines = card.read_text().splitlines() if card.is_file() else []
     summary = next((line for line in lines if line and not line.startswith("#")), "")
-    hashes = {name: metadata[key] for name, key in HASH_KEYS.items() if key in metadata}
+    hashes = {
+        key.removesuffix(HASH_KEY).rstrip("_") or "static": text
+        for key, text in metadata.items()
+        if key.endswith(HASH_KEY)
+    }
     return CheckpointInfo(folder.name, folder, hashes, weights.stat().st_size, summary)
 
 
@@ -137,7 +141,9 @@ def save(folder: Path, model: "Codec", config: dict[str, Any], card: str) -> Che
     stored = cast("Codec", build(config))
     _fill(stored, {name: _widen(tensor) for name, tensor in state.items()})
     with torch.inference_mode():
-        hashes = {HASH_KEYS[name]: text for name, text in _hashes(stored).items()}
+        hashes = {
+            HASH_KEY if name == "static" else f"{name}_{HASH_KEY}": text for name, text in _hashes(stored).items()
+        }
     save_file(state, folder / WEIGHTS, {"format": FORMAT, **hashes})
     (folder / WEIGHTS).chmod(0o644)
     OmegaConf.save(OmegaConf.create(config), folder / CONFIG)
@@ -168,7 +174,7 @@ def build(config: dict[str, Any]) -> "nn.Module":
 
 
 def _hashes(model: "Codec") -> dict[str, str]:
-    return {name: model.coding_hash(name).hex() for name in model.priors()}
+    return {name: model.coding_hash(name).hex() for name in model.coded_with()}
 
 
 def _make(node: object) -> Any:

@@ -187,6 +187,10 @@ class LatentCodec(nn.Module):
         """The one entropy model."""
         return {"learned": self.prior}
 
+    def coded_with(self) -> dict[PriorName, EntropyModel]:
+        """The same."""
+        return self.priors()
+
     def coding_hash(self, prior: PriorName = "learned") -> bytes:
         """SHA-256 of all that a decoder must share to read the codes: geometry and the prior's integers."""
         if self._sealed is not None and not self.training:

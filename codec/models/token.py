@@ -5,15 +5,16 @@ pixels ◄─decoder─ vectors ◄─quantizer.decode─ codes ◄─prior─ b
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from codec.container import Head, ImageFields
 from codec.container.head import HASH_BYTES
-from codec.entropy import EntropyModel, Layout, StaticTokenPrior, decode_chunk, encode_chunk
+from codec.entropy import EntropyModel, Layout, ReducedPrior, StaticTokenPrior, decode_chunk, encode_chunk
+from codec.entropy.reduced import by_quality
 from codec.models.base import PLAIN, Encoding, PriorName
 from codec.models.picture import PictureReader, assemble, image_fields, write_picture
 from codec.models.tiling import Tile, block_around, cut_block, filled, tiles
@@ -44,6 +45,7 @@ class TokenCodec(Tokenizer[Backbone]):
         decoder: the way back, about [0, 1].
         prior: as of every tokenizer.
         learned_prior: as of every tokenizer.
+        reduced: tables of the codebook cut down to fewer codes, for lower rates; of a model with one code at a position.
         latent_dim: stated once, checked against the quantizer.
         tile: side of the canonical tile in positions.
         chunk: side in positions of the square that one section of the file holds; contexts end there.
@@ -58,6 +60,7 @@ class TokenCodec(Tokenizer[Backbone]):
         decoder: Backbone,
         prior: StaticTokenPrior | None = None,
         learned_prior: EntropyModel | None = None,
+        reduced: Sequence[ReducedPrior] = (),
         *,
         latent_dim: int,
         tile: int = 32,
@@ -67,6 +70,9 @@ class TokenCodec(Tokenizer[Backbone]):
         if encoder.stride != decoder.stride:
             raise ValueError(f"the encoder's stride is {encoder.stride} but the decoder's is {decoder.stride}")
         self.stride, self.tile, self.chunk = encoder.stride, tile, chunk
+        self.reduced = nn.ModuleList(reduced)
+        if any((prior.codebook_size,) != tuple(quantizer.codebook_sizes) for prior in reduced):
+            raise ValueError(f"only one codebook can be cut down, the quantizer has {quantizer.codebook_sizes}")
 
     def geometry(self) -> dict[str, int]:
         """Stride and chunk; a tile is only how the codes are computed."""
@@ -126,14 +132,31 @@ class TokenCodec(Tokenizer[Backbone]):
     def compress_to(self, media: Media, sink: BinaryIO, encoding: Encoding = PLAIN) -> None:
         """As `compress`, written front to back into an open file or pipe."""
         encoding.check_picture()
-        encoding.check_fixed_rate()
-        name = self.choose_prior(encoding)
+        if encoding.quality is None or not self.reduced or encoding.prior is not None:
+            encoding.check_fixed_rate()
+        name = self._name_of(encoding)
         codes = self.encode(media.samples.expand(3, -1, -1)[None])
         self.write(media, codes, sink, name)
 
+    def coded_with(self) -> dict[PriorName, EntropyModel]:
+        """Those of the cut codebooks come first."""
+        reduced: dict[PriorName, EntropyModel] = {prior.name: prior for prior in self._reduced}
+        return reduced | self.priors()
+
+    def _name_of(self, encoding: Encoding) -> PriorName:
+        """The prior that was asked for; by a quality that of a codebook with as many codes as it takes."""
+        chosen = None if encoding.quality is None else by_quality(self._reduced, encoding.quality)
+        return chosen.name if chosen is not None else self.choose_prior(encoding)
+
+    @property
+    def _reduced(self) -> list[ReducedPrior]:
+        return [cast(ReducedPrior, prior) for prior in self.reduced]
+
     def write(self, media: Media, codes: Codes, sink: BinaryIO, prior: PriorName) -> None:
-        """Write codes `(1, h, w)` of a picture as a file."""
-        model, coding_hash = self.priors()[prior], self.coding_hash(prior)[:HASH_BYTES]
+        """Write codes `(1, h, w)` of a picture as a file; with a cut codebook the clusters that they are in."""
+        model, coding_hash = self.coded_with()[prior], self.coding_hash(prior)[:HASH_BYTES]
+        if isinstance(model, ReducedPrior):
+            codes = Codes((Plane(model.reduce(codes.planes[0].codes), model.size),))
         head = Head(image_fields(media), coding_hash, codes.alphabets, chunk_major=len(codes.planes) > 1)
         chunks = (
             encode_chunk(model, [plane.codes[0, part.rows, part.columns] for plane in codes.planes])
@@ -167,10 +190,11 @@ class TokenCodec(Tokenizer[Backbone]):
         for index, planes in chunks.items():
             part = reader.chunks[index]
             for grid, plane in zip(grids, planes, strict=True):
-                grid[part.rows, part.columns] = plane
+                known = reader.prior.restore(plane) if isinstance(reader.prior, ReducedPrior) else plane
+                grid[part.rows, part.columns] = known
         if lost and self.fill is not None:
             grids = list(self.fill(torch.stack(grids)[None])[0])
-        sized = zip(grids, reader.head.alphabets, strict=True)
+        sized = zip(grids, self.quantizer.codebook_sizes[:count], strict=True)
         return reader, Codes(tuple(Plane(grid[None], size) for grid, size in sized))
 
     @torch.inference_mode()

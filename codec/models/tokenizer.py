@@ -74,6 +74,10 @@ class Tokenizer(nn.Module, Generic[Backbone]):
         found: dict[PriorName, EntropyModel] = {"static": self.prior}
         return found | {name: prior for name, prior in further.items() if prior is not None}
 
+    def coded_with(self) -> dict[PriorName, EntropyModel]:
+        """All entropy models of files that it reads, also of coarser codes than its own."""
+        return self.priors()
+
     def attach(self, prior: EntropyModel | None = None, fill: "Fill | None" = None) -> None:
         """Use a generative model of these codes, which is no part of the checkpoint.
 
@@ -87,7 +91,7 @@ class Tokenizer(nn.Module, Generic[Backbone]):
 
     def priors_by_hash(self) -> dict[bytes, EntropyModel]:
         """The same by the hash that the head of a file names."""
-        return {self.coding_hash(name)[:HASH_BYTES]: prior for name, prior in self.priors().items()}
+        return {self.coding_hash(name)[:HASH_BYTES]: prior for name, prior in self.coded_with().items()}
 
     def choose_prior(self, encoding: Encoding) -> PriorName:
         """The prior that was asked for, or else the best."""
@@ -101,7 +105,7 @@ class Tokenizer(nn.Module, Generic[Backbone]):
         """SHA-256 of all that a decoder must share to read the codes: geometry, quantizer, integers of the prior of that name."""
         if prior in self._sealed and not self.training:
             return self._sealed[prior]
-        model = self.priors()[prior]
+        model = self.coded_with()[prior]
         facts = {
             "codec": type(self).__name__,
             **self.geometry(),
@@ -115,7 +119,7 @@ class Tokenizer(nn.Module, Generic[Backbone]):
     def seal(self) -> None:
         """Remember the coding hashes: from now on codebook and integers do not change, until `train` is called."""
         self._sealed = {}
-        self._sealed = {name: self.coding_hash(name) for name in self.priors()}
+        self._sealed = {name: self.coding_hash(name) for name in self.coded_with()}
 
     def train(self, mode: bool = True) -> "Tokenizer[Backbone]":
         """As of any module; training breaks the seal."""
