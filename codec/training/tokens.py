@@ -17,6 +17,7 @@ from codec.training.datamodule import ImageData
 from codec.training.endless import Endless
 from codec.training.pack import ImagePack
 
+ROW_STEP, COLUMN_STEP = 5, 11  # pixels by which each further view moves on, modulo the stride
 Grids = list[Tensor]  # int64 (Q, rows, columns) of each picture; of sound, rows are packets and columns their frames
 
 
@@ -42,7 +43,7 @@ class TokenData(lightning.LightningDataModule):
     Args:
         images: where the pictures are; its crops are not used.
         pictures: token grids a step.
-        views: 2 to add each picture mirrored and moved by half a stride, 1 for the plain ones.
+        views: of each picture: plain; mirrored and moved by half a stride; then in turn plain and mirrored, each moved elsewhere.
         seed: of the order.
     """
 
@@ -119,13 +120,14 @@ def stored_grids(tokenizer: Tokenizer[Any], facts: str, cache: Path, make: Calla
 
 @torch.inference_mode()
 def tokenise(tokenizer: TokenCodec, pack: ImagePack, views: int) -> Grids:
-    """Tokens of every picture; the second view is mirrored and begins half a stride later."""
-    grids = []
-    shift = tokenizer.stride // 2
+    """Tokens of every picture; every other view is mirrored, and all but the first begin later, the second half a stride."""
+    grids, stride = [], tokenizer.stride
     for i in range(len(pack)):
         pixels = torch.from_numpy(pack[i].copy()).permute(2, 0, 1)[None]
-        for view in (pixels, pixels.flip(-1)[..., shift:, shift:])[:views]:
-            grids.append(torch.cat([plane.codes for plane in tokenizer.encode(view).planes]).clone())
+        for view in range(views):
+            down, right = (stride // 2,) * 2 if view == 1 else (ROW_STEP * view % stride, COLUMN_STEP * view % stride)
+            moved = (pixels.flip(-1) if view % 2 else pixels)[..., down:, right:]
+            grids.append(torch.cat([plane.codes for plane in tokenizer.encode(moved).planes]).clone())
     return grids
 
 
