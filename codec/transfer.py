@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 DEFAULT_IMAGE_MODEL, DEFAULT_SOUND_MODEL, DEFAULT_SPEECH_MODEL = "image-latent", "audio-24k", "audio-speech-16k"
 SPEECH_HZ = 16_000  # sound of no higher rate is taken for speech
-NAMES: "dict[MediaKind, str]" = {"image": "pictures", "audio": "sound", "video": "video"}
 DEFAULT_FORMATS = {"image": "png", "audio": "wav"}
 
 Source = str | Path | bytes | BinaryIO
@@ -75,6 +74,8 @@ def default_sound_model(rate_hz: int) -> str:
 
 def _model_for(kind: "MediaKind", model: "str | Path | Codec", device: str, use: "Use | None" = None) -> "Codec":
     """A model, which must be one for this kind of media."""
+    from codec.media.kinds import NAMES
+
     codec = load_model(model, device, use=use)
     if codec.kind != kind:
         raise UsageError(f"this model is for {NAMES[codec.kind]}, the input is not; see `codec models`")

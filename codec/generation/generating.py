@@ -17,9 +17,8 @@ from codec.generation.patterns import EMPTY
 from codec.generation.records import TokenRecord
 from codec.generation.sampling import Sampling
 from codec.media import read_image
-from codec.media.kinds import kind_of
+from codec.media.kinds import NAMES, kind_of
 from codec.models import SoundCodec, TokenCodec
-from codec.transfer import NAMES
 
 DEFAULT_SIDE, DEFAULT_SECONDS = 256, 4.0
 BATCH = 8  # drawn at once

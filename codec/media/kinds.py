@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 SUFFIXES: "dict[MediaKind, frozenset[str]]" = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES}
 """Suffixes of the files of each kind that a folder walk takes."""
 
+NAMES: "dict[MediaKind, str]" = {"image": "pictures", "audio": "sound", "video": "video"}
 SNIFFED = 12  # first bytes that are looked at
 _MAGICS = (
     b"RIFX",

@@ -143,7 +143,7 @@ def test_means_follow_the_hyper_latent() -> None:
 
     torch.manual_seed(0)
     model = MeanScaleHyperprior(4, hyper_channels=4)
-    train(model, planes, 200)
+    train(model, planes, 800)  # fewer leave it to the seed and the processor how far it comes
     with torch.no_grad():
         assert abs(model.freeze(planes(1000))) < 0.5
         chunks = [[z.double(), y.double()] for z, y in zip(*planes(77), strict=True)]

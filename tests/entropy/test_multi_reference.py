@@ -151,7 +151,7 @@ def bits_with(contexts: list[ContextChoice]) -> float:
     prior = GroupedLatentPrior(
         4, groups=[2, 2], checkerboard=True, contexts=contexts, hyper_channels=2, hyper_width=8, features=8, width=16
     )
-    train(prior, repeated_content, steps=120, rate=2e-2)
+    train(prior, repeated_content, steps=300, rate=2e-2)
     assert abs(prior.freeze(repeated_content(1000))) < 0.5
     return float(prior.bits(repeated_content(1001)))
 

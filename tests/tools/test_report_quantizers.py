@@ -134,7 +134,7 @@ def test_goals_count_only_with_enough_tokens() -> None:
 def test_what_is_missing_is_said() -> None:
     several = Row("fsq", 14, (BASE, replace(BASE, seed=1, psnr=26.5)))
     said = picture_tables([several], SIZES)
-    assert "- at 10 bits: `vq_gradient`, `vq_ema`, `simvq`, `ibq`, `vq_affine`, `fsq`, `lfq`, `bsq`, `residual`" in said
+    assert "- at 10 bits: `vq_gradient`, `vq_ema`, `simvq`, `fsq`, `lfq`, `bsq`, `gsq`, `residual`, `product`" in said
     assert "26.25 (26.00 to 26.50)" in said
     assert "Nothing was measured at other sizes" in said
     full = [single(made_up(*wanted)) for wanted in WANTED]
