@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from codec.generation.conditions import NOTHING, Condition, Conditions
 from codec.generation.patterns import EMPTY
 from codec.generation.sampling import Sampling, draw, guided
 from codec.generation.targets import FREQUENCIES, sinusoids
+from codec.generation.word_model import WordModel
 from codec.generation.words import Words
 from codec.nn import GridTransformer
 
@@ -47,7 +47,7 @@ class Corruption:
         return Corruption(self.kept / earlier.kept, 1 - (1 - self.masked) / (1 - earlier.masked))
 
 
-class DiffusionModel(nn.Module):
+class DiffusionModel(WordModel):
     """Predicts codes from a grid in which some are masked and some are wrong.
 
     Args:
@@ -67,17 +67,10 @@ class DiffusionModel(nn.Module):
         conditions: Conditions | None = None,
         direct: float = 0.05,
     ) -> None:
-        super().__init__()
-        self.words = nn.ModuleList(cast(nn.Module, plane) for plane in words)
-        self.alphabets = tuple(plane.alphabet for plane in words)
+        super().__init__(words)
         self.trunk, self.conditions = trunk, conditions or Conditions(trunk.dim)
         self.time = nn.Linear(2 * FREQUENCIES, trunk.dim)
         self.times, self._direct = times, direct
-
-    def start(self, vectors: Sequence[Tensor], counts: Sequence[Tensor]) -> None:
-        """As of `TokenModel`."""
-        for plane, means, hits in zip(self._words, vectors, counts, strict=True):
-            plane.start(means, hits)
 
     def corruption(self, time: int) -> Corruption:
         """From time 0 to that; almost everything is masked at time T."""
@@ -192,7 +185,3 @@ class DiffusionModel(nn.Module):
         told = self.conditions(condition, len(seen), (seen.shape[2], seen.shape[3]))
         hidden: Tensor = self.trunk(embedded.sum(0) + at[0] + told)
         return hidden[:, None].expand(-1, seen.shape[1], -1, -1, -1)
-
-    @property
-    def _words(self) -> list[Words]:
-        return [cast(Words, plane) for plane in self.words]

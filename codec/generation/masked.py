@@ -7,22 +7,23 @@ the same model gives exact code lengths.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codec.entropy import LatticePass, lattice_passes
 from codec.generation.conditions import NOTHING, Condition, Conditions
 from codec.generation.patterns import EMPTY
 from codec.generation.sampling import Sampling, draw, guided, gumbel
+from codec.generation.word_model import WordModel
 from codec.generation.words import DigitPlanes, Words
 from codec.nn import GridTransformer
 
 ScheduleName = Literal["cosine", "arccos"]
 
 
-class MaskedModel(nn.Module):
+class MaskedModel(WordModel):
     """Predicts codes from all others that are known.
 
     Args:
@@ -49,12 +50,10 @@ class MaskedModel(nn.Module):
         axes: int = 2,
         ordered: float = 0.5,
     ) -> None:
-        super().__init__()
-        self.words = nn.ModuleList(cast(nn.Module, plane) for plane in words)
-        alphabets = tuple(plane.alphabet for plane in words)
-        if digits is not None and digits.digit_alphabets != alphabets:
-            raise ValueError(f"digits are {digits.digit_alphabets}, words for {alphabets}")
-        self.alphabets = alphabets if digits is None else digits.alphabets
+        super().__init__(words)
+        if digits is not None and digits.digit_alphabets != self.alphabets:
+            raise ValueError(f"digits are {digits.digit_alphabets}, words for {self.alphabets}")
+        self.alphabets = self.alphabets if digits is None else digits.alphabets
         self.trunk, self.conditions, self.digits = trunk, conditions or Conditions(trunk.dim), digits
         self.passes = lattice_passes(period, 1, axes)
         self._schedule, self._ordered = schedule, ordered
@@ -64,8 +63,7 @@ class MaskedModel(nn.Module):
         if self.digits is not None:
             self.digits.start(vectors)
             return
-        for plane, means, hits in zip(self._words, vectors, counts, strict=True):
-            plane.start(means, hits)
+        super().start(vectors, counts)
 
     def loss(self, codes: Tensor, condition: Condition, random: torch.Generator) -> Tensor:
         """As of `TokenModel`, an estimate: of the fixed order's code length, or of random masks."""
@@ -200,10 +198,6 @@ class MaskedModel(nn.Module):
 
     def _split(self, codes: Tensor) -> Tensor:
         return codes if self.digits is None else self.digits.split(codes)
-
-    @property
-    def _words(self) -> list[Words]:
-        return [cast(Words, plane) for plane in self.words]
 
 
 def _surest(unknown: Tensor, confidence: Tensor, left: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ arXiv:2306.05284, for delays. Trained on the bytes of JPEG files it is Han et al
 """
 
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from codec.generation.conditions import NOTHING, Condition, Conditions
 from codec.generation.patterns import EMPTY, Flatten, Pattern, Places, deinterleave, interleave
 from codec.generation.sampling import Sampling, draw, guided
 from codec.generation.targets import Targets
+from codec.generation.word_model import WordModel
 from codec.generation.words import Words
 
 
@@ -38,7 +39,7 @@ class Trunk(Protocol):
         """`(B, N, dim)`, those that follow what the cache has seen, to the same, normed."""
 
 
-class NextTokenModel(nn.Module):
+class NextTokenModel(WordModel):
     """Predicts the codes of each step of a pattern from those of all steps before.
 
     Args:
@@ -56,17 +57,10 @@ class NextTokenModel(nn.Module):
         pattern: Pattern | None = None,
         conditions: Conditions | None = None,
     ) -> None:
-        super().__init__()
-        self.words = nn.ModuleList(cast(nn.Module, plane) for plane in words)
-        self.alphabets = tuple(plane.alphabet for plane in words)
+        super().__init__(words)
         self.trunk, self.pattern = trunk, pattern if pattern is not None else Flatten()
         self.targets = Targets(trunk.dim, len(words), conditions or Conditions(trunk.dim))
         self.begin = nn.Parameter(0.02 * torch.randn(trunk.dim))
-
-    def start(self, vectors: Sequence[Tensor], counts: Sequence[Tensor]) -> None:
-        """As of `TokenModel`."""
-        for plane, means, hits in zip(self._words, vectors, counts, strict=True):
-            plane.start(means, hits)
 
     def loss(self, codes: Tensor, condition: Condition, random: torch.Generator) -> Tensor:
         """As of `TokenModel`, exact."""
@@ -148,10 +142,6 @@ class NextTokenModel(nn.Module):
     def conditions(self) -> Conditions:
         """What it may be told."""
         return self.targets.conditions
-
-    @property
-    def _words(self) -> list[Words]:
-        return [cast(Words, plane) for plane in self.words]
 
 
 def _grid(codes: Tensor) -> tuple[int, int]:

@@ -4,7 +4,6 @@ Lee et al. 2022, "Autoregressive Image Generation using Residual Quantization", 
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +12,12 @@ from codec.generation.conditions import NOTHING, Condition, Conditions
 from codec.generation.patterns import EMPTY, Parallel
 from codec.generation.sampling import Sampling, draw, guided
 from codec.generation.targets import Targets
+from codec.generation.word_model import WordModel
 from codec.generation.words import Words
 from codec.nn import Cache, SequenceTransformer
 
 
-class ResidualTransformer(nn.Module):
+class ResidualTransformer(WordModel):
     """Predicts position by position, at each plane by plane; what a plane sees of its position is the sum of the coarser codes.
 
     Args:
@@ -35,20 +35,13 @@ class ResidualTransformer(nn.Module):
         *,
         conditions: Conditions | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(words)
         if trunk.dim != depth.dim:
             raise ValueError(f"both transformers need as many channels, got {trunk.dim} and {depth.dim}")
-        self.words = nn.ModuleList(cast(nn.Module, plane) for plane in words)
-        self.alphabets = tuple(plane.alphabet for plane in words)
         self.trunk, self.depth = trunk, depth
         self.targets = Targets(trunk.dim, 1, conditions or Conditions(trunk.dim))
         self.begin = nn.Parameter(0.02 * torch.randn(trunk.dim))
         self.levels = nn.Parameter(0.02 * torch.randn(len(words), trunk.dim))
-
-    def start(self, vectors: Sequence[Tensor], counts: Sequence[Tensor]) -> None:
-        """As of `TokenModel`."""
-        for plane, means, hits in zip(self._words, vectors, counts, strict=True):
-            plane.start(means, hits)
 
     def loss(self, codes: Tensor, condition: Condition, random: torch.Generator) -> Tensor:
         """As of `TokenModel`, exact."""
@@ -119,7 +112,3 @@ class ResidualTransformer(nn.Module):
     def conditions(self) -> Conditions:
         """What it may be told."""
         return self.targets.conditions
-
-    @property
-    def _words(self) -> list[Words]:
-        return [cast(Words, plane) for plane in self.words]
