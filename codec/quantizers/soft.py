@@ -185,7 +185,7 @@ def _of_softmax(logits: Tensor, of_p: Tensor) -> Tensor:
 def from_largest_(logits: Tensor) -> Tensor:
     """Logits less the largest of each row, in place; those more than 80 below it are taken to be 80 below.
 
-    Their exponentials stay normal floats, with which processors compute ten times as fast as with denormal ones.
+    Their exponentials stay normal floats, as processors are slow with denormal ones.
     """
     return logits.sub_(logits.amax(-1, keepdim=True)).clamp_min_(-FARTHEST)
 

@@ -41,7 +41,7 @@ def potentials(cost: Tensor, shares: Tensor, temperature: float, iterations: int
 def _kernel(cost: Tensor, lowest: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """exp((base + lowest - cost) / temperature) `(N, K)`, and the base of each code `(K,)` that gives each column an entry 1.
 
-    Exponents end at -80: denormal floats would make processors ten times as slow.
+    Exponents end at -80: processors are slow with denormal floats.
     """
     kernel = lowest - cost
     base = gather_rows(-kernel.amax(0)[None]).amin(0)
