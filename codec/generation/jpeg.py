@@ -95,7 +95,6 @@ class JpegWords:
         """
         try:
             picture = Image.open(io.BytesIO(self.file(codes)))
-            picture.draft("RGB", (self.side, self.side))
             array = _loaded(picture)
         except (UnidentifiedImageError, OSError, SyntaxError) as error:
             raise BitstreamError(f"these bytes are no picture ({error})", "jpeg") from error

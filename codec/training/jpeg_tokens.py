@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 from torch import Tensor
 
@@ -20,17 +21,14 @@ class JpegTokens:
 
     Args:
         images: where the pictures are; its crops are not used.
-        words: name of the settings, `jpeg:SIDE:QUALITY:LENGTH`.
-
-    Attributes:
-        left_out: how many had too long a scan, once the grids were made.
+        words: name of the settings, `jpeg:SIDE:QUALITY:LENGTH`; how many squares have too long a scan for it is said.
     """
 
     def __init__(self, images: ImageData, words: str) -> None:
         found = JpegWords.named(words)
         if found is None:
             raise UsageError(f"expected jpeg:SIDE:QUALITY:LENGTH, got {words}")
-        self.images, self.words, self.left_out = images, found, 0
+        self.images, self.words = images, found
 
     def grids(self, _tokenizer: Any) -> tuple[Grids, Grids]:
         """Training and validation grids `(1, 1, length)`."""
@@ -38,15 +36,19 @@ class JpegTokens:
         return list(self._grids(train, mirrored=True)), list(self._grids(val, mirrored=False))
 
     def _grids(self, pack: ImagePack, *, mirrored: bool) -> Iterator[Tensor]:
-        made = 0
+        made = left_out = 0
         for i in range(len(pack)):
             square = middle_square(pack[i], self.words.side)
             for pixels in (square, square.flip(-1))[: 1 + mirrored]:
                 codes = self.words.codes(pixels)
-                self.left_out += codes is None
+                left_out += codes is None
                 if codes is not None:
                     made += 1
                     yield codes
+        if left_out:
+            rank_zero_info(
+                f"{left_out} of {left_out + made} squares have {self.words.length} words or more and are left out"
+            )
         if not made:
             raise MediaError(f"every scan has {self.words.length} words or more; take a smaller side or quality")
 
