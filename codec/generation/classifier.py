@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from codec.nn import GridTransformer
 
@@ -33,13 +32,14 @@ class TokenAugmentation:
         """A changed copy."""
         batch, *grid, dim = vectors.shape
         mean, spread = vectors.mean((1, 2), keepdim=True), vectors.std((1, 2), keepdim=True, correction=0) + 1e-6
-        other = torch.randperm(batch, generator=random)
+        device = vectors.device
+        other = torch.randperm(batch, generator=random).to(device)
         swapped = (vectors - mean) / spread * spread[other] + mean[other]
-        chosen = torch.rand(batch, 1, 1, 1, generator=random) < self.swap
+        chosen = torch.rand(batch, 1, 1, 1, generator=random).to(device) < self.swap
         found = torch.where(chosen, swapped, vectors)
-        found = found + self.channel_noise * spread * torch.randn(batch, 1, 1, dim, generator=random)
-        found = found + self.noise * spread * torch.randn(vectors.shape, generator=random)
-        return found * (torch.rand(batch, *grid, 1, generator=random) >= self.drop)
+        found = found + self.channel_noise * spread * torch.randn(batch, 1, 1, dim, generator=random).to(device)
+        found = found + self.noise * spread * torch.randn(vectors.shape, generator=random).to(device)
+        return found * (torch.rand(batch, *grid, 1, generator=random).to(device) >= self.drop)
 
 
 class TokenClassifier(nn.Module):
@@ -65,13 +65,3 @@ class TokenClassifier(nn.Module):
         hidden = self.trunk(self.enter(normed)).flatten(1, 2)
         logits: Tensor = self.leave(torch.cat([hidden.mean(1), hidden.amax(1)], 1))
         return logits
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of the likeliest classes that are right."""
-    return (logits.argmax(1) == labels).float().mean()
-
-
-def loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy, smoothed a little."""
-    return F.cross_entropy(logits, labels, label_smoothing=0.05)
