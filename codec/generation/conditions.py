@@ -42,6 +42,11 @@ class Condition:
 NOTHING = Condition()
 
 
+def told_apart(condition: Condition, guidance: float) -> list[Condition]:
+    """What a sampler runs its model with: the condition, and nothing too where guidance goes away from that."""
+    return [condition] if guidance == 1 or condition.is_empty else [condition, NOTHING]
+
+
 class Conditions(nn.Module):
     """Condition to what is added at every position of a grid.
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from codec.generation.conditions import NOTHING, Condition, Conditions
+from codec.generation.conditions import NOTHING, Condition, Conditions, told_apart
 from codec.generation.patterns import EMPTY
 from codec.generation.sampling import Sampling, draw, guided
 from codec.generation.targets import FREQUENCIES, sinusoids
@@ -105,16 +105,12 @@ class DiffusionModel(WordModel):
     ) -> Tensor:
         """As of `TokenModel`; at the last step what is still masked is drawn as well."""
         sampling = sampling or Sampling()
-        guides = sampling.guidance != 1 and not condition.is_empty
         times = torch.linspace(self.times, 0, sampling.steps + 1).round().long().tolist()
         codes = given.clone()
         for time, earlier in pairwise(times):
-            hidden = self._network(codes, time, condition)
-            other = self._network(codes, time, NOTHING) if guides else None
+            hidden = [self._network(codes, time, one) for one in told_apart(condition, sampling.guidance)]
             for q, words in enumerate(self._words):
-                found = words.log_probabilities(hidden[:, q].flatten(0, 2))
-                if other is not None:
-                    found = guided(found, words.log_probabilities(other[:, q].flatten(0, 2)), sampling.guidance)
+                found = guided([words.log_probabilities(one[:, q].flatten(0, 2)) for one in hidden], sampling.guidance)
                 back = self._back(codes[:, q].flatten(), found.exp(), time, earlier)
                 drawn, _ = draw(back.clamp_min(LEAST).log(), sampling, random)
                 drawn = torch.where(drawn == words.alphabet, EMPTY, drawn).view_as(codes[:, q])

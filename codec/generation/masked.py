@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from codec.entropy import LatticePass, lattice_passes
-from codec.generation.conditions import NOTHING, Condition, Conditions
+from codec.generation.conditions import NOTHING, Condition, Conditions, told_apart
 from codec.generation.patterns import EMPTY
 from codec.generation.sampling import Sampling, draw, guided, gumbel
 from codec.generation.word_model import WordModel
@@ -140,16 +140,12 @@ class MaskedModel(WordModel):
         self, known: Tensor, group: Sequence[int], condition: Condition, sampling: Sampling, random: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """For all that is unknown in planes of the group: a code, and how likely it is."""
-        hidden, other = self.network(known, condition), None
-        if sampling.guidance != 1 and not condition.is_empty:
-            other = self.network(known)
+        hidden = [self.network(known, one) for one in told_apart(condition, sampling.guidance)]
         drawn = known[:, group].clone()
         confidence = torch.zeros(drawn.shape, device=known.device)
         for i, q in enumerate(group):
             wanted = known[:, q] == EMPTY
-            found = self._words[q].log_probabilities(hidden[wanted])
-            if other is not None:
-                found = guided(found, self._words[q].log_probabilities(other[wanted]), sampling.guidance)
+            found = guided([self._words[q].log_probabilities(one[wanted]) for one in hidden], sampling.guidance)
             drawn[:, i][wanted], confidence[:, i][wanted] = draw(found, sampling, random)
         return drawn, confidence
 

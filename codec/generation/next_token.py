@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from codec.generation.conditions import NOTHING, Condition, Conditions
+from codec.generation.conditions import NOTHING, Condition, Conditions, told_apart
 from codec.generation.patterns import EMPTY, Flatten, Pattern, Places, deinterleave, interleave
 from codec.generation.sampling import Sampling, draw, guided
 from codec.generation.targets import Targets
@@ -84,8 +84,7 @@ class NextTokenModel(WordModel):
         sampling, (batch, planes), grid = sampling or Sampling(), given.shape[:2], _grid(given)
         places = self.pattern.places([grid] * planes)
         sequence = interleave(list(given.unbind(1)), self.pattern)
-        guides = sampling.guidance != 1 and not condition.is_empty
-        told = [self.targets(places, one, batch, grid) for one in ([condition, NOTHING] if guides else [condition])]
+        told = [self.targets(places, one, batch, grid) for one in told_apart(condition, sampling.guidance)]
         caches = [self.trunk.new_cache() for _ in told]
         before = self.begin.expand(batch, -1)
         for step, row_planes in enumerate(places.planes.tolist()):
@@ -96,10 +95,8 @@ class NextTokenModel(WordModel):
             for row, q in enumerate(row_planes):
                 if q == EMPTY:
                     continue
-                found = self._words[q].log_probabilities(hidden[0])
-                if guides:
-                    found = guided(found, self._words[q].log_probabilities(hidden[1]), sampling.guidance)
-                drawn, _ = draw(found, sampling, random)
+                found = [self._words[q].log_probabilities(one) for one in hidden]
+                drawn, _ = draw(guided(found, sampling.guidance), sampling, random)
                 column = sequence[:, step, row]
                 sequence[:, step, row] = torch.where(column == EMPTY, drawn, column)
             before = self._embedded(sequence[:, step : step + 1], _step(places, step))[:, 0]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from codec.generation.conditions import NOTHING, Condition, Conditions
+from codec.generation.conditions import NOTHING, Condition, Conditions, told_apart
 from codec.generation.patterns import EMPTY, Parallel
 from codec.generation.sampling import Sampling, draw, guided
 from codec.generation.targets import Targets
@@ -63,8 +63,7 @@ class ResidualTransformer(WordModel):
     ) -> Tensor:
         """As of `TokenModel`; a given code is seen by those that come later only."""
         sampling, (batch, _, rows, columns) = sampling or Sampling(), given.shape
-        guides = sampling.guidance != 1 and not condition.is_empty
-        told = [self._told(one, batch, (rows, columns)) for one in ([condition, NOTHING] if guides else [condition])]
+        told = [self._told(one, batch, (rows, columns)) for one in told_apart(condition, sampling.guidance)]
         caches, flat = [self.trunk.new_cache() for _ in told], given.flatten(2).clone()
         before = self.begin.expand(batch, -1)
         for i in range(rows * columns):
@@ -83,8 +82,7 @@ class ResidualTransformer(WordModel):
                 words.log_probabilities(self.depth(step + self.levels[q], cache)[:, 0])
                 for step, cache in zip(steps, caches, strict=True)
             ]
-            chosen = found[0] if len(found) == 1 else guided(found[0], found[1], sampling.guidance)
-            drawn, _ = draw(chosen, sampling, random)
+            drawn, _ = draw(guided(found, sampling.guidance), sampling, random)
             codes[:, q] = torch.where(codes[:, q] == EMPTY, drawn, codes[:, q])
             total = total + words.embed(codes[:, q])
         return total

@@ -5,6 +5,7 @@ Degeneration", arXiv:1904.09751, for `top_p`.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,8 +39,11 @@ class Sampling:
             raise ValueError(f"at least the likeliest code is left, got top_k {self.top_k}")
 
 
-def guided(conditional: Tensor, unconditional: Tensor, guidance: float) -> Tensor:
-    """Logarithms of probabilities `(..., K)`, normalised."""
+def guided(found: Sequence[Tensor], guidance: float) -> Tensor:
+    """Logarithms of probabilities `(..., K)`: the only ones, or those told something and those told nothing, combined."""
+    if len(found) == 1:
+        return found[0]
+    conditional, unconditional = found
     return (unconditional + guidance * (conditional - unconditional)).log_softmax(-1)
 
 

@@ -83,8 +83,8 @@ def test_draws_follow_probabilities() -> None:
 
 def test_guidance_of_one_is_the_conditional() -> None:
     conditional, other = torch.randn(4, 9).log_softmax(1), torch.randn(4, 9).log_softmax(1)
-    torch.testing.assert_close(guided(conditional, other, 1.0), conditional)
-    torch.testing.assert_close(guided(conditional, other, 0.0), other)
+    torch.testing.assert_close(guided([conditional, other], 1.0), conditional)
+    torch.testing.assert_close(guided([conditional, other], 0.0), other)
 
 
 @pytest.mark.parametrize("options", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_k": 0}, {"steps": 0}])
