@@ -1,8 +1,10 @@
 """Metrics, classical baselines, and tables and plots of rate and distortion."""
 
 from codec.evaluation.alignment import Alignment, align
+from codec.evaluation.banding import Banding, BandingMeter, banding_index
 from codec.evaluation.baselines import BASELINES, Baseline, CodedImage
 from codec.evaluation.bd_rate import bd_rate, bd_rate_or_none
+from codec.evaluation.block_matching import find_motion
 from codec.evaluation.codebook import CodebookUsage
 from codec.evaluation.curves import (
     JPEG_ANCHOR,
@@ -16,6 +18,7 @@ from codec.evaluation.curves import (
     report_curves,
 )
 from codec.evaluation.distributions import Likeness, likeness
+from codec.evaluation.flicker import Flicker, FlickerMeter
 from codec.evaluation.json_report import to_json
 from codec.evaluation.learned_perceptual import LPIPSDistance
 from codec.evaluation.measures import MEASURES, Measures, choose_measures
@@ -45,6 +48,11 @@ from codec.evaluation.sound_table import (
 )
 from codec.evaluation.speech_quality import pesq, stoi, visqol
 from codec.evaluation.table import CodecSummary, ImageResult, measure, summarise
+from codec.evaluation.video_baselines import VIDEO_BASELINES, EncodedVideo, VideoBaseline
+from codec.evaluation.video_quality import VideoQuality, measure_video
+from codec.evaluation.video_table import VideoResult, measure_video_baseline, video_curve
+from codec.evaluation.vmaf import vmaf, vmaf_is_available
+from codec.evaluation.warping import WarpingError, WarpingMeter
 
 __all__ = [
     "BASELINES",
@@ -53,7 +61,10 @@ __all__ = [
     "MEASURES",
     "SOUND_BASELINES",
     "USUAL_RATES",
+    "VIDEO_BASELINES",
     "Alignment",
+    "Banding",
+    "BandingMeter",
     "Baseline",
     "CodebookUsage",
     "CodecSummary",
@@ -62,6 +73,9 @@ __all__ = [
     "CurveComparison",
     "CurveReport",
     "EfficientNetDistance",
+    "EncodedVideo",
+    "Flicker",
+    "FlickerMeter",
     "ImageResult",
     "LPIPSDistance",
     "Likeness",
@@ -73,8 +87,14 @@ __all__ = [
     "SoundBaseline",
     "SoundResult",
     "SoundSummary",
+    "VideoBaseline",
+    "VideoQuality",
+    "VideoResult",
+    "WarpingError",
+    "WarpingMeter",
     "align",
     "anchor_of",
+    "banding_index",
     "bd_rate",
     "bd_rate_or_none",
     "check_plot",
@@ -83,12 +103,15 @@ __all__ = [
     "code_with_sound_model",
     "compare_curves",
     "compare_point",
+    "find_motion",
     "is_continuous",
     "likeness",
     "measure",
     "measure_curve",
     "measure_model_curve",
     "measure_sound",
+    "measure_video",
+    "measure_video_baseline",
     "ms_ssim",
     "ms_ssim_batch",
     "pesq",
@@ -103,5 +126,8 @@ __all__ = [
     "summarise",
     "summarise_sounds",
     "to_json",
+    "video_curve",
     "visqol",
+    "vmaf",
+    "vmaf_is_available",
 ]
