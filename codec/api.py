@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from codec.container import FileDescription, Reader, describe
 from codec.errors import MediaError, UsageError
-from codec.transfer import DEFAULT_IMAGE_MODEL, encode_to, load_model
+from codec.transfer import DEFAULT_IMAGE_MODEL, decode_to, encode_to, load_model
 
 if TYPE_CHECKING:
     from codec.models import Codec
@@ -33,7 +33,7 @@ def encode(
     force: bool = False,
     device: str = "cpu",
 ) -> bytes:
-    """A picture or a sound to `.lmc` bytes.
+    """A picture, a sound or a video to `.lmc` bytes.
 
     Args:
         source: path of a file, or its bytes.
@@ -60,11 +60,11 @@ def decode(
     format: str | None = None,
     device: str = "cpu",
 ) -> "Media":
-    """`.lmc` bytes to a picture or a sound.
+    """`.lmc` bytes to a picture, a sound, or the pictures of a video.
 
     Args:
         source: path of a `.lmc` file, or its bytes.
-        target: where to write it too; its suffix chooses the format unless `format` does.
+        target: where to write it too, a video with its sound; its suffix chooses the format unless `format` does.
         model: the model to use instead of finding the one that the file names.
         force: replace an existing target.
         partial: give what is whole of a damaged file instead of refusing it; lost packets of a sound are concealed.
@@ -77,7 +77,9 @@ def decode(
     data = read_bytes(source)
     codec = load_model(model if model is not None else Reader(io.BytesIO(data)).head.coding_hash.hex(), device)
     media = codec.decompress(data, partial=partial)
-    if target is not None:
+    if target is not None and media.kind == "video":
+        decode_to(data, Path(target), model=codec, partial=partial, format=format, device=device)
+    elif target is not None:
         write = write_sound if media.kind == "audio" else write_image
         write(media, Path(target), format)
     return media

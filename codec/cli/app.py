@@ -65,7 +65,7 @@ def _encode(verbs: Verbs) -> None:
         "--target-psnr", type=_positive(float), metavar="DB", help="the smallest file of so many decibels"
     )
     rate.add_argument(
-        "--bitrate", type=_positive(float), metavar="KBPS", help="of sound: at most so many kbit of file a second"
+        "--bitrate", type=_positive(float), metavar="KBPS", help="of sound and video: so many kbit of file a second"
     )
     verb.add_argument(
         "--packet",
@@ -99,12 +99,15 @@ def _encode(verbs: Verbs) -> None:
 
 
 def _decode(verbs: Verbs) -> None:
-    verb = _verb(verbs, "decode", "The way back: .lmc files to pictures and sound.")
+    verb = _verb(verbs, "decode", "The way back: .lmc files to pictures, sound and video.")
     _add_files(verb)
     verb.add_argument("--model", metavar="NAME", help="decode with this model, not the first that the file fits")
-    verb.add_argument("--format", help="png, jpeg, webp, … or wav, flac, opus, …; png or wav if OUT has no suffix")
-    verb.add_argument("--start", type=_at_least_0, metavar="S", help="of sound: from this second on")
-    verb.add_argument("--duration", type=_positive(float), metavar="S", help="of sound: so many seconds")
+    verb.add_argument(
+        "--format",
+        help="png, jpeg, webp, …; wav, flac, opus, …; mp4, mkv, webm, y4m, of video png is a folder; png, wav or mp4 if OUT has no suffix",
+    )
+    verb.add_argument("--start", type=_at_least_0, metavar="S", help="of sound and video: from this second on")
+    verb.add_argument("--duration", type=_positive(float), metavar="S", help="of sound and video: so many seconds")
     verb.add_argument(
         "--partial",
         action="store_true",

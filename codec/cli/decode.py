@@ -1,4 +1,4 @@
-"""`codec decode`: `.lmc` to pictures and sound."""
+"""`codec decode`: `.lmc` to pictures, sound and video."""
 
 import json as jsonlib
 import sys

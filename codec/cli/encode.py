@@ -1,4 +1,4 @@
-"""`codec encode`: pictures and sound to `.lmc`."""
+"""`codec encode`: pictures, sound and video to `.lmc`."""
 
 import json as jsonlib
 import sys

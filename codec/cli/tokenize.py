@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codec.cli.jobs import progress
 from codec.errors import CodecError, MediaError, UsageError
-from codec.transfer import default_sound_model, pick_device
+from codec.transfer.models import default_sound_model, pick_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,6 +19,8 @@ class SectionType(IntEnum):
     END = 4
     SOUND = 6
     PACKET = 8
+    TIMES = 10
+    PACE = 12
     INDEX = 1
     ICC = 3
     EXIF = 5
@@ -28,7 +30,7 @@ class SectionType(IntEnum):
 
 
 KNOWN = frozenset(SectionType)
-_HAVE_CHUNKS = (SectionType.CODES, SectionType.SOUND)
+_HAVE_CHUNKS = (SectionType.CODES, SectionType.SOUND, SectionType.TIMES)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ class Writer:
         self.position = len(data)
         sink.write(data)
 
-    def write(self, section: Section) -> None:
-        """Append a section."""
+    def write(self, section: Section, *, indexed: bool = True) -> None:
+        """Append a section; one of CODES can be left out of the INDEX, where no reader can begin with it."""
         if section.type == SectionType.END:
             raise ValueError("END is written by finish()")
         if len(section.payload) > MAX_PAYLOAD:
@@ -38,7 +38,8 @@ class Writer:
         front = bytes([section.type]) + pack_varint(len(section.payload)) + pack_varint(section.chunk)
         if section.type == SectionType.CODES:
             front += self._plane(section)
-            self._entries.append(IndexEntry(self.position, section.chunk, section.first_plane))
+            if indexed:
+                self._entries.append(IndexEntry(self.position, section.chunk, section.first_plane))
         checksum = crc32c(section.payload, crc32c(front)).to_bytes(4, "little")
         self._chain = crc32c(checksum, self._chain)
         self.position += len(front) + len(section.payload) + len(checksum)

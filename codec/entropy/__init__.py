@@ -27,6 +27,7 @@ from codec.entropy.layers import LEAKY_SLOPE, SummedEmbedding, leaky_sequential
 from codec.entropy.levels import FINEST, LevelTable
 from codec.entropy.likelihood import GaussianLikelihood, Likelihood
 from codec.entropy.mixture import MixtureLikelihood
+from codec.entropy.motion import MotionPrior
 from codec.entropy.multi_codebook import MultiCodebookPrior
 from codec.entropy.multi_reference import (
     ChannelAttentionContext,
@@ -37,12 +38,14 @@ from codec.entropy.multi_reference import (
 from codec.entropy.neighbour import NeighbourTokenPrior
 from codec.entropy.numbering import principal_order
 from codec.entropy.packets import decode_packets, encode_packets, packet_bits
+from codec.entropy.past import Past, PastPath, float_planes
 from codec.entropy.plane_prior import CodeDigits, CodeEmbedding
 from codec.entropy.reduced import ReducedPrior
 from codec.entropy.reweighting import ReweightedContext
 from codec.entropy.schedule import LatticePass, lattice_passes
 from codec.entropy.static import StaticTokenPrior
 from codec.entropy.tables import StoredTables, frequencies_from_logits, nearest_row, row_of_scale, scale_tables
+from codec.entropy.video_lattice import VideoTokenPrior
 
 __all__ = [
     "FINEST",
@@ -76,10 +79,13 @@ __all__ = [
     "Likelihood",
     "MeanScaleHyperprior",
     "MixtureLikelihood",
+    "MotionPrior",
     "MultiCodebookPrior",
     "NeighbourContext",
     "NeighbourTokenPrior",
     "Numbering",
+    "Past",
+    "PastPath",
     "Place",
     "ReducedPrior",
     "ReweightedContext",
@@ -93,12 +99,14 @@ __all__ = [
     "StoredTables",
     "StreamWriter",
     "SummedEmbedding",
+    "VideoTokenPrior",
     "WindowContext",
     "batch_bits",
     "decode_chunk",
     "decode_packets",
     "encode_chunk",
     "encode_packets",
+    "float_planes",
     "frequencies_from_logits",
     "gaussian_bits",
     "ideal_bits",

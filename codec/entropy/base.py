@@ -5,7 +5,7 @@ quantiser of latents and sampler share one order.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -134,10 +134,12 @@ class Layout:
     Attributes:
         grids: a shape for each plane.
         gain: the head's gain index, for models of many rates.
+        past: int64 `(P, rows, columns)` in 1/256, what is known of earlier frames; None where there are none.
     """
 
     grids: tuple[tuple[int, ...], ...]
     gain: int = 0
+    past: NDArray[np.int64] | None = field(default=None, compare=False)
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -207,17 +207,19 @@ def decode_chunk(model: EntropyModel, layout: Layout, streams: Sequence[bytes]) 
     return [torch.from_numpy(codes).reshape(grid) for codes, grid in zip(known.codes, layout.grids, strict=True)]
 
 
-def ideal_bits(model: EntropyModel, planes: Sequence[Tensor]) -> float:
-    """Code length of one chunk by the integer tables: -log2 of each symbol's share."""
+def ideal_bits(model: EntropyModel, planes: Sequence[Tensor], past: NDArray[np.int64] | None = None) -> float:
+    """Code length of one chunk by the integer tables, after `past` as of a `Layout`: -log2 of each symbol's share."""
     length = CodeLength()
-    walk(model, _layout(planes), source_of(model, planes), length)
+    walk(model, _layout(planes, past), source_of(model, planes), length)
     return length.bits
 
 
-def batch_bits(model: EntropyModel, planes: Sequence[Tensor]) -> Tensor:
-    """`ideal_bits` of planes `(B, *grid)`, summed over the batch: what `bits` gives in eval."""
-    chunks = zip(*planes, strict=True)
-    return torch.tensor(sum(ideal_bits(model, chunk) for chunk in chunks), dtype=torch.float64)
+def batch_bits(model: EntropyModel, planes: Sequence[Tensor], past: NDArray[np.int64] | None = None) -> Tensor:
+    """`ideal_bits` of planes `(B, *grid)`, summed over the batch: what `bits` gives in eval. `past` has a batch axis too."""
+    chunks = list(zip(*planes, strict=True))
+    pasts = [None] * len(chunks) if past is None else past
+    found = sum(ideal_bits(model, chunk, one) for chunk, one in zip(chunks, pasts, strict=True))
+    return torch.tensor(found, dtype=torch.float64)
 
 
 def percent_more(bits: float, reference: float) -> float:
@@ -243,5 +245,5 @@ def is_outside(codes: NDArray[np.int64], size: int) -> bool:
     return bool(size and codes.size and not 0 <= codes.min() <= codes.max() < size)
 
 
-def _layout(planes: Sequence[Tensor]) -> Layout:
-    return Layout(tuple(tuple(plane.shape) for plane in planes))
+def _layout(planes: Sequence[Tensor], past: NDArray[np.int64] | None = None) -> Layout:
+    return Layout(tuple(tuple(plane.shape) for plane in planes), past=past)

@@ -25,8 +25,9 @@ from codec.entropy.driver import batch_bits, percent_more
 from codec.entropy.group_pass import ExactPasses, GroupPass
 from codec.entropy.hyper import REDUCTION, HyperPath
 from codec.entropy.kernels import dequantised
-from codec.entropy.levels import FINEST, LevelTable, clip_gain
+from codec.entropy.levels import FINEST, LevelTable, clip_gain, scaled
 from codec.entropy.likelihood import GaussianLikelihood, Likelihood, Spot
+from codec.entropy.past import PastPath
 from codec.entropy.positions import positions_of
 from codec.entropy.rounding import NOISE, Priced, Rounding
 from codec.entropy.tables import StoredTables
@@ -62,6 +63,7 @@ class GroupedLatentPrior(nn.Module):
         checkerboard: two passes a group, even positions first.
         contexts: what passes see beside the hyper features.
         likelihood: of the groups; Gaussian by default.
+        past: what passes see of earlier frames, for video.
         hyper_channels: of the hyper-latent.
         hyper_width: hidden channels of its networks.
         features: channels that they give to the passes.
@@ -78,6 +80,7 @@ class GroupedLatentPrior(nn.Module):
         checkerboard: bool = False,
         contexts: Sequence[ContextChoice] = (),
         likelihood: Likelihood | None = None,
+        past: PastPath | None = None,
         hyper_channels: int = 48,
         hyper_width: int = 96,
         features: int = 96,
@@ -98,10 +101,12 @@ class GroupedLatentPrior(nn.Module):
         )
         self.likelihood = GaussianLikelihood() if likelihood is None else likelihood
         self.offset_tables = StoredTables(_offset_tables())
+        self.past = past
+        seen = features + (0 if past is None else past.features)
         self._phases = 2 if checkerboard else 1
         self.passes = nn.ModuleList(
             GroupPass(
-                Place(features, self.groups[:s], size, phase),
+                Place(seen, self.groups[:s], size, phase),
                 contexts,
                 width=width,
                 depth=depth,
@@ -112,21 +117,28 @@ class GroupedLatentPrior(nn.Module):
             for phase in range(self._phases)
         )
 
-    def layout(self, grid: tuple[int, ...], gain: int = 0) -> Layout:
-        """Grids of the planes over `(rows, columns)` of the latent."""
+    def layout(self, grid: tuple[int, ...], gain: int = 0, past: NDArray[np.int64] | None = None) -> Layout:
+        """Grids of the planes over `(rows, columns)` of the latent, after `past` as of a `Layout`."""
         rows, columns = grid
         coarse = (-(-rows // REDUCTION), -(-columns // REDUCTION))
         groups = tuple((size, rows, columns) for size in self.groups)
-        return Layout((coarse, (self.hyper.hyper_channels, *coarse), *groups), gain)
+        return Layout((coarse, (self.hyper.hyper_channels, *coarse), *groups), gain, past)
 
-    def forward(self, n: Tensor, levels: Tensor, rounding: Rounding = NOISE) -> CodedLatent:
-        """Code normalised latents `(B, channels, h, w)` at levels `(B, 1, h, w)`, which 4 x 4 positions share."""
+    def forward(self, n: Tensor, levels: Tensor, rounding: Rounding = NOISE, past: Tensor | None = None) -> CodedLatent:
+        """Code normalised latents `(B, channels, h, w)` at levels `(B, 1, h, w)`, which 4 x 4 positions share.
+
+        Args:
+            n: from the analysis.
+            levels: of quality.
+            rounding: what stands for it.
+            past: `(B, P, h, w)`, what is known of earlier frames.
+        """
         with torch.autocast(n.device.type, enabled=False):
             amplitude = self.amplitudes(levels)
             y = n.float() * torch.exp2(amplitude)
         z = self.hyper.analyse(y, levels)
         with torch.autocast(n.device.type, enabled=False):
-            return self._code(z.float(), y, levels, rounding)
+            return self._code(z.float(), y, levels, rounding, past)
 
     def analyse(self, n: Tensor, gain: int, offsets: Tensor | None = None) -> list[Tensor]:
         """Normalised latents `(1, channels, h, w)` of one chunk to its planes, continuous ones as float64.
@@ -158,6 +170,13 @@ class GroupedLatentPrior(nn.Module):
             dequantised(latents.reshape(stop - start, -1), factors[start:stop], values[start:stop])
         return torch.from_numpy(values).reshape(self.channels, rows, columns)
 
+    def normalised(self, layout: Layout, known: Known) -> NDArray[np.int64]:
+        """The same in integers of 1/256, exactly: `(channels, rows, columns)`."""
+        rows, columns = layout.grids[FIRST_GROUP][1:]
+        amplitude = self._exact_amplitude(self.gains(layout, known)[None])[0]
+        latents = np.concatenate([part.reshape(-1, rows, columns) for part in known.latents[FIRST_GROUP:]])
+        return scaled(latents, -amplitude)
+
     def step_sizes(self, levels: Tensor) -> Tensor:
         """One quantisation step in units of the normalised latent, at levels `(B, 1, h, w)`."""
         return torch.exp2(-self.amplitudes(levels)).detach()
@@ -183,10 +202,14 @@ class GroupedLatentPrior(nn.Module):
         gains = self._finer(_rounded_gains(planes[OFFSETS]), planes[FIRST_GROUP].shape[-2:])
         return torch.from_numpy(gains)[:, None].float().to(planes[HYPER].device) / FINEST
 
-    def _code(self, z: Tensor, y: Tensor, levels: Tensor, rounding: Rounding = NOISE) -> CodedLatent:
+    def _code(
+        self, z: Tensor, y: Tensor, levels: Tensor, rounding: Rounding = NOISE, past: Tensor | None = None
+    ) -> CodedLatent:
         """Continuous z and y in steps through the float networks."""
         batch, _, height, width = y.shape
         hyper, features = self.hyper(z, levels, rounding)
+        if self.past is not None:
+            features = torch.cat([features, self.past(past, (batch, height, width), y.device)], 1)
         bits = hyper.bits.flatten(1).sum(1)
         hats = level_features(levels, self.knots)
         amplitude = self.amplitudes(levels)
@@ -205,17 +228,20 @@ class GroupedLatentPrior(nn.Module):
         return CodedLatent(bits, before)
 
     @torch.no_grad()
-    def freeze(self, planes: Sequence[Tensor]) -> float:
+    def freeze(self, planes: Sequence[Tensor], past: NDArray[np.int64] | None = None) -> float:
         """Make integers from the float networks; returns their cost on continuous planes `(B, *grid)` in percent.
 
-        Offsets count from gain index 0 here, so that the batch can hold many qualities.
+        Offsets count from gain index 0 here, so that the batch can hold many qualities. `past` is `(B, P, h, w)` in 1/256.
         """
         self.amplitudes.freeze()
         coarse = _rounded_gains(planes[OFFSETS])
         latents = self.hyper.freeze(planes[HYPER], coarse)
         values = np.concatenate([plane.double().cpu().numpy() for plane in planes[FIRST_GROUP:]], 1)
         grid = cast(tuple[int, int], values.shape[-2:])
-        exact = self._exact_passes(self.hyper.exact_features(latents, coarse, grid), self._finer(coarse, grid))
+        features = self.hyper.exact_features(latents, coarse, grid)
+        if self.past is not None:
+            features = np.concatenate([features, self.past.freeze(past, (len(coarse), *grid))], 1)
+        exact = self._exact_passes(features, self._finer(coarse, grid))
         values = values.reshape(*values.shape[:2], -1)
         for s, phase in self._order():
             start, stop = self._span(s)
@@ -228,10 +254,11 @@ class GroupedLatentPrior(nn.Module):
             found[:, :, work.index] = (np.rint(residual).astype(np.int64) * FIXED_POINT + means).transpose(0, 2, 1)
             exact.learn(work, found)
         y = torch.cat(list(planes[FIRST_GROUP:]), 1).float()
-        expected = self._code(planes[HYPER].float(), y, self._levels(planes), Priced()).bits.sum()
+        before = None if past is None else torch.from_numpy(past / FIXED_POINT).float().to(y.device)
+        expected = self._code(planes[HYPER].float(), y, self._levels(planes), Priced(), before).bits.sum()
         offsets = np.rint(planes[OFFSETS].double().cpu().numpy()).astype(np.int64)
         beside = self.offset_tables.tables.bits(np.zeros_like(offsets), offsets).sum()
-        return percent_more(float(batch_bits(self, planes)) - float(beside), float(expected))
+        return percent_more(float(batch_bits(self, planes, past)) - float(beside), float(expected))
 
     def float_twins(self) -> frozenset[str]:
         """All floats but those of the hyper-latent's analysis, which has no integers."""
@@ -242,6 +269,8 @@ class GroupedLatentPrior(nn.Module):
         """Make the float networks from the integers, for encoders that refine and for more training."""
         self.amplitudes.thaw()
         self.hyper.thaw()
+        if self.past is not None:
+            self.past.thaw()
         for module in self.passes:
             cast(GroupPass, module).thaw()
 
@@ -255,6 +284,9 @@ class GroupedLatentPrior(nn.Module):
         coarse = _gains(known.codes[OFFSETS].reshape(coarse_grid), layout.gain)
         yield self.hyper.step(HYPER, coarse)
         features = self.hyper.exact_features(known.latents[HYPER], coarse[None], grid)
+        if self.past is not None:
+            given = None if layout.past is None else layout.past[None]
+            features = np.concatenate([features, self.past.exact(given, (1, *grid))], 1)
         exact = self._exact_passes(features, self._finer(coarse[None], grid))
         for s, phase in self._order():
             start, stop = self._span(s)

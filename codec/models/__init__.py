@@ -13,14 +13,22 @@ if TYPE_CHECKING:
     from codec.models.latent import LatentCodec
     from codec.models.sound import SoundCodec
     from codec.models.token import TokenCodec
+    from codec.models.video_frame import InterCodec
+    from codec.models.video_latent import VideoLatentCodec
+    from codec.models.video_rate import Structure
+    from codec.models.video_tokens import VideoTokenCodec
 
 __all__ = [
     "CheckpointInfo",
     "Codec",
     "Encoding",
+    "InterCodec",
     "LatentCodec",
     "SoundCodec",
+    "Structure",
     "TokenCodec",
+    "VideoLatentCodec",
+    "VideoTokenCodec",
     "find",
     "list_checkpoints",
     "load",
@@ -32,9 +40,13 @@ _HOMES = {
     "CheckpointInfo": "codec.models.checkpoint",
     "Codec": "codec.models.base",
     "Encoding": "codec.models.base",
+    "InterCodec": "codec.models.video_frame",
     "LatentCodec": "codec.models.latent",
     "SoundCodec": "codec.models.sound",
+    "Structure": "codec.models.video_rate",
     "TokenCodec": "codec.models.token",
+    "VideoLatentCodec": "codec.models.video_latent",
+    "VideoTokenCodec": "codec.models.video_tokens",
     "find": "codec.models.checkpoint",
     "list_checkpoints": "codec.models.checkpoint",
     "load": "codec.models.checkpoint",

@@ -127,6 +127,11 @@ class LatentCodec(nn.Module):
                 chunk_part(plane.codes[0], tile, grid, reduction).flatten().numpy() for plane, grid, reduction in parts
             ]
             self._place(latent, levels, tile, layout, walk(self.prior, layout, GivenCodes(planes)))
+        return self.synthesise(latent, levels)
+
+    def synthesise(self, latent: Tensor, levels: Tensor) -> Tensor:
+        """Dequantised latents `(1, latent_dim, h, w)` and levels `(1, 1, h, w)` to pixels `(1, 3, h * stride, w * stride)`."""
+        rows, columns = latent.shape[-2:]
         pixels = torch.empty(1, 3, rows * self.stride, columns * self.stride)
         for _, tile, block in self._decoded_tiles(latent, levels):
             pixels[0, :, tile.rows, tile.columns] = block

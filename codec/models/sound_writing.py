@@ -107,15 +107,23 @@ def _budget(model: "SoundCodec", channels: int, packet: int, bitrate: float | No
     """Of a bit rate, which must suffice for the fewest planes."""
     if bitrate is None:
         return None
-    frames_a_second = model.rate / model.hop
-    least = sum(math.log2(size) for size in model.quantizer.codebook_sizes[: model.plane_counts[0]])
-    needed = frames_a_second * (least * channels + 8 * PACKET_BYTES / packet)
+    frames_a_second, needed = model.rate / model.hop, _least_bitrate(model, channels, packet)
     if bitrate < needed:
         raise UsageError(
             f"{channels} channels in packets of {1000 * packet / frames_a_second:.0f} ms need {needed / 1000:.2f} kbit/s "
             f"with this model, got {bitrate / 1000:.2f}"
         )
     return Budget(bitrate / 8 / frames_a_second, model.plane_counts, model.delay)
+
+
+def least_bitrate(model: "SoundCodec", channels: int) -> float:
+    """Bits a second of a file with the fewest planes."""
+    return _least_bitrate(model, channels, packet_frames(model, None, live=False))
+
+
+def _least_bitrate(model: "SoundCodec", channels: int, packet: int) -> float:
+    least = sum(math.log2(size) for size in model.quantizer.codebook_sizes[: model.plane_counts[0]])
+    return model.rate / model.hop * (least * channels + 8 * PACKET_BYTES / packet)
 
 
 def write_codes(model: "SoundCodec", fields: AudioFields, codes: Tensor, sink: BinaryIO, prior: PriorName) -> None:

@@ -14,13 +14,6 @@ from codec.models.hashing import digest, model_tensors, module_classes
 from codec.quantizers import Quantizer
 
 
-class Half(Protocol):
-    """One half of an autoencoder."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """`(B, C, *space)` to the same, at another resolution."""
-
-
 class Fill(Protocol):
     """Makes codes that are lost."""
 
@@ -28,7 +21,7 @@ class Fill(Protocol):
         """int64 `(B, Q, rows, columns)`, -1 where lost, to the same; planes it does not know stay -1."""
 
 
-Backbone = TypeVar("Backbone", bound=Half)
+Backbone = TypeVar("Backbone")  # of one half of an autoencoder
 
 
 class Tokenizer(nn.Module, Generic[Backbone]):

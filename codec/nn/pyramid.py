@@ -126,7 +126,10 @@ class PyramidSynthesis(nn.Module):
         learned = self.leave(self.blocks(self.enter(n) + self.level(level_features(levels, self.knots))))
         with torch.autocast(n.device.type, enabled=False):
             patches = self.linear(n.float() * self.spread / GAIN) + learned.float() / 4
-        pixels = F.pixel_shuffle(patches, STRIDE)
+        return self.mended(F.pixel_shuffle(patches, STRIDE))
+
+    def mended(self, pixels: Tensor) -> Tensor:
+        """Pixels `(B, 3, H, W)` corrected at 1/4 and 1/2 resolution."""
         for network, factor in ((self.middle, 4), (self.mend, 2)):
             pixels = pixels + F.pixel_shuffle(network(2 * F.pixel_unshuffle(pixels, factor) - 1), factor) / 4
         return pixels

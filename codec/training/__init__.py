@@ -6,6 +6,7 @@ from codec.training.datamodule import ImageData
 from codec.training.discriminators import Adversarial, Judgement, PatchDiscriminator
 from codec.training.export import ExportCheckpoint, Narrowing
 from codec.training.export_latent import ExportLatent
+from codec.training.export_video import ExportVideoLatent
 from codec.training.finite import FiniteSteps
 from codec.training.generator import ExportGenerator, GeneratorTraining
 from codec.training.jpeg_tokens import JpegTokens
@@ -26,17 +27,21 @@ from codec.training.sound_tokens import SoundTokens
 from codec.training.token_crops import ShardTokens, TokenCrops
 from codec.training.tokenizer import TokenizerTraining
 from codec.training.tokens import TokenData
+from codec.training.video_data import ClipShape, VideoData
+from codec.training.video_latent import VideoLatentTraining
 
 __all__ = [
     "Adversarial",
     "BalancedSum",
     "ClassifierTraining",
+    "ClipShape",
     "Distortions",
     "ExportCheckpoint",
     "ExportClassifier",
     "ExportGenerator",
     "ExportLatent",
     "ExportPrior",
+    "ExportVideoLatent",
     "Fidelity",
     "FiniteSteps",
     "GeneratorTraining",
@@ -69,6 +74,8 @@ __all__ = [
     "TokenCrops",
     "TokenData",
     "TokenizerTraining",
+    "VideoData",
+    "VideoLatentTraining",
     "WaveformLoss",
     "WeightedSum",
     "parts_of",

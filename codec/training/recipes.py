@@ -11,6 +11,7 @@ from codec.models.checkpoint import build
 from codec.training.classifier import ExportClassifier
 from codec.training.export import ExportCheckpoint, Narrowing
 from codec.training.export_latent import ExportLatent
+from codec.training.export_video import ExportVideoLatent
 from codec.training.generator import ExportGenerator
 from codec.training.prior import ExportPrior
 
@@ -25,7 +26,8 @@ def parts_of(config: DictConfig) -> Parts:
 
 def _latent(config: DictConfig) -> Parts:
     model = plain(config.model)
-    export = ExportLatent(_output(config), model, config.note)
+    video = model["_target_"].endswith(".VideoLatentCodec")
+    export = (ExportVideoLatent if video else ExportLatent)(_output(config), model, config.note)
     return instantiate(config.training, model=build(model)), instantiate(config.data), export
 
 

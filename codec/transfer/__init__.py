@@ -1,15 +1,22 @@
-"""Files and pipes of any kind of media through a model: a picture at once, a sound in constant memory."""
+"""Files and pipes of any kind of media through a model: a picture at once, sound and video in constant memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from codec.container import Head
 from codec.container.byte_reader import ByteReader
 from codec.container.head import read_head
-from codec.errors import MediaError, ModelNotFoundError, UsageError
+from codec.errors import MediaError, UsageError
+from codec.transfer.models import (
+    DEFAULT_IMAGE_MODEL,
+    DEFAULT_VIDEO_MODEL,
+    Use,
+    default_sound_model,
+    load_model,
+    model_for,
+)
 
 if TYPE_CHECKING:
     from codec.media import SoundFormat, SoundReader
@@ -17,14 +24,12 @@ if TYPE_CHECKING:
     from codec.models.base import Encoding
     from codec.models.sound import SoundCodec
     from codec.models.sound_reading import Excerpt
+    from codec.models.video import VideoFiles
     from codec.types import MediaKind
 
-DEFAULT_IMAGE_MODEL, DEFAULT_SOUND_MODEL, DEFAULT_SPEECH_MODEL = "image-latent", "audio-24k", "audio-speech-16k"
-SPEECH_HZ = 16_000  # sound of no higher rate is taken for speech
-DEFAULT_FORMATS = {"image": "png", "audio": "wav"}
+DEFAULT_FORMATS = {"image": "png", "audio": "wav", "video": "mp4"}
 
 Source = str | Path | bytes | BinaryIO
-Use = Literal["prior", "repair"]
 BLOCK, LIVE_BLOCK = 1 << 16, 1 << 8  # samples that are written at once, to a file and as they come
 
 
@@ -37,12 +42,12 @@ def encode_to(
     raw: "SoundFormat | None" = None,
     device: str = "cpu",
 ) -> None:
-    """Media to an open `.lmc` file or pipe; sound that comes through a pipe is written packet by packet as it comes.
+    """Media to an open `.lmc` file or pipe; sound and y4m that come through a pipe are written as they come.
 
     Args:
         source: path of a file, its bytes, or a pipe, which is read to its end.
         sink: open for writing.
-        model: name, folder, hash or a loaded model; if not given the default for pictures, or that for sound of this rate.
+        model: name, folder, hash or a loaded model; if not given the default for the kind of media, for sound that of its rate.
         encoding: what is asked of the encoder.
         raw: rate and channels of bare 16-bit samples that come through a pipe without a header.
         device: `cpu`, `cuda` or `auto`.
@@ -55,31 +60,22 @@ def encode_to(
     encoding = encoding if encoding is not None else PLAIN
     use: Use | None = "prior" if encoding.prior == "generator" else None
     if kind == "image":
-        codec = _model_for(kind, model or DEFAULT_IMAGE_MODEL, device, use)
+        codec = model_for(kind, model or DEFAULT_IMAGE_MODEL, device, use)
         picture = source if isinstance(source, str | Path | bytes) else source.read()
         sink.write(codec.compress(read_image(picture, bits=16), encoding))
         return
+    if kind == "video":
+        from codec.transfer.video import encode_video
+
+        codec = model_for(kind, model or DEFAULT_VIDEO_MODEL, device, use)
+        encode_video(cast("VideoFiles", codec), source, sink, encoding, device)
+        return
     given = (
-        _model_for(kind, model, device, use) if model else None
+        model_for(kind, model, device, use) if model else None
     )  # before the sound is opened, as what it needs is another thing
     with _sound(source, raw) as sound:
-        codec = given or _model_for(kind, default_sound_model(sound.format.rate), device, use)
+        codec = given or model_for(kind, default_sound_model(sound.format.rate), device, use)
         cast("SoundCodec", codec).write(sound, sink, encoding, live=live)
-
-
-def default_sound_model(rate_hz: int) -> str:
-    """The model for sound of a rate where none is asked for: up to 16 kHz that of speech."""
-    return DEFAULT_SPEECH_MODEL if rate_hz <= SPEECH_HZ else DEFAULT_SOUND_MODEL
-
-
-def _model_for(kind: "MediaKind", model: "str | Path | Codec", device: str, use: "Use | None" = None) -> "Codec":
-    """A model, which must be one for this kind of media."""
-    from codec.media.kinds import NAMES
-
-    codec = load_model(model, device, use=use)
-    if codec.kind != kind:
-        raise UsageError(f"this model is for {NAMES[codec.kind]}, the input is not; see `codec models`")
-    return codec
 
 
 def decode_to(
@@ -93,7 +89,7 @@ def decode_to(
     excerpt: "Excerpt | None" = None,
     device: str = "cpu",
 ) -> dict[str, int]:
-    """A `.lmc` file or pipe to media; sound that comes through a pipe is written packet by packet as it comes.
+    """A `.lmc` file or pipe to media; sound and video that come through a pipe are written as they come.
 
     Args:
         source: path of a `.lmc` file, its bytes, or a pipe.
@@ -101,8 +97,8 @@ def decode_to(
         model: the model to use instead of finding the one that the file names.
         partial: give what is whole of a damaged file instead of refusing it; lost packets of a sound are concealed.
         conceal: the same, and a generative model of the codes makes what is lost.
-        format: of the target; by default its suffix, PNG or WAV where there is none.
-        excerpt: the part of a sound that is wanted.
+        format: of the target; by default its suffix, PNG, WAV or MP4 where there is none.
+        excerpt: the part of a sound or a video that is wanted.
         device: `cpu`, `cuda` or `auto`.
 
     Returns:
@@ -117,76 +113,23 @@ def decode_to(
         codec, partial = load_model(wanted, device, use="repair" if conceal else None), partial or conceal
         suffix = target.suffix.removeprefix(".") if isinstance(target, Path) else ""
         chosen = format or suffix or DEFAULT_FORMATS[codec.kind]
+        name = str(source) if isinstance(source, str | Path) else "the file"
+        part = excerpt if excerpt is not None else WHOLE
         if codec.kind == "audio":
-            name = str(source) if isinstance(source, str | Path) else "the file"
-            part = excerpt if excerpt is not None else WHOLE
             sound = cast("SoundCodec", codec).open(file, partial=partial, live=is_pipe(source), excerpt=part, name=name)
             return _write_sound(sound, target, chosen, LIVE_BLOCK if is_pipe(source) else BLOCK)
+        if codec.kind == "video":
+            from codec.transfer.video import decode_video
+
+            return decode_video(
+                cast("VideoFiles", codec), file, target, chosen, name=name, partial=partial, excerpt=part, device=device
+            )
         if excerpt is not None:
-            raise UsageError("only of a sound an excerpt can be decoded")
+            raise UsageError("only of sound and video an excerpt can be decoded")
         media = codec.decompress(file.read(), partial=partial)
     write_image(media, target, chosen)
     height, width = media.space
     return {"width": width, "height": height}
-
-
-def load_model(wanted: "str | Path | Codec", device: str, *, use: "Use | None" = None) -> "Codec":
-    """A checkpoint by name, folder or hash, ready to use, loaded once a process; a model as it is.
-
-    Args:
-        wanted: the name, folder or hash, or the model.
-        device: `cpu`, `cuda` or `auto`.
-        use: of a generative model of its codes, which then comes with it.
-    """
-    from codec.models import find
-
-    if not isinstance(wanted, str | Path):
-        return wanted
-    try:
-        info = find(wanted)
-    except ModelNotFoundError:
-        from codec.generation.checkpoint import find_coder
-
-        coder = find_coder(str(wanted))
-        if coder is None:
-            raise
-        return _load_with_generator(find(coder.coding_hash).folder, coder.folder, pick_device(device))
-    if use is None:
-        return _load(info.folder, pick_device(device))
-    from codec.generation.checkpoint import find_generator
-
-    if "static" not in info.coding_hashes:
-        raise UsageError(f"{info.name} has no tokens, so there is no generative model of them")
-    found = find_generator(info.coding_hashes["static"], masked=True, coder=use == "prior")
-    return _load_with_generator(info.folder, found.folder, pick_device(device))
-
-
-def pick_device(device: str) -> str:
-    """`auto` means CUDA where there is one, else the CPU; asking for what is not there is an error."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("no CUDA device is available; use --device cpu or auto")
-    if device not in ("cpu", "cuda"):
-        raise UsageError(f"unknown device {device!r}: use auto, cpu or cuda")
-    return device
-
-
-@lru_cache(maxsize=4)
-def _load(folder: Path, device: str) -> "Codec":
-    from codec.models.checkpoint import load as load_checkpoint
-
-    return load_checkpoint(folder).to(device)
-
-
-@lru_cache(maxsize=2)
-def _load_with_generator(folder: Path, generator: Path, device: str) -> "Codec":
-    from codec.generation.checkpoint import attach_generator
-    from codec.models.checkpoint import load as load_checkpoint
-
-    return attach_generator(load_checkpoint(folder).to(device), generator)
 
 
 def is_pipe(source: Source) -> bool:

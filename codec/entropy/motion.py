@@ -1,0 +1,188 @@
+"""An entropy model of motion: a few passes over ever denser lattices, each vector given its neighbours and the last frame's.
+
+The means that its networks predict are whole steps, so that decoded vectors are those that were searched for. Most vectors are
+what is expected and some are nothing like it, so their distances are Cauchy: sharp, with heavy tails.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from codec.coding import FrozenTables, tables_from_pmfs
+from codec.entropy.base import FIXED_POINT, Known, Layout, Rows, Step
+from codec.entropy.driver import batch_bits, percent_more
+from codec.entropy.exact import IntegerNetwork
+from codec.entropy.layers import leaky_sequential
+from codec.entropy.likelihood import LEAST_LOG2_SCALE
+from codec.entropy.schedule import LatticePass, lattice_passes
+from codec.entropy.tables import LOGIT_BITS, StoredTables, nearest_row, scales
+from codec.nn import lower_bound
+
+Integers = NDArray[np.int64]
+CROSS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # what is seen of the last frame
+INPUT_UNIT = 16  # a step of a vector in a network's inputs, in 1/256
+WIDTH_OF_SCALE = 1 / 8  # half-width of the distribution for a unit of the scale that chooses its table
+REACH = 96  # of the tables, in steps
+
+
+@dataclass(frozen=True)
+class _Around:
+    """What a pass sees at n positions.
+
+    Attributes:
+        inputs: int64 `(n, inputs)` in 1/256.
+        base: int64 `(n, 2)`, the vector that all others are taken relative to.
+    """
+
+    inputs: Tensor
+    base: Tensor
+
+
+class MotionPrior(nn.Module):
+    """One plane of vectors `(2, rows, columns)` in whole steps, down and right; the past of a layout is that of the last frame.
+
+    Args:
+        period: spacing of the first pass, a power of two.
+        neighbours: how many known vectors of its own frame a network sees.
+        width: hidden channels.
+    """
+
+    def __init__(self, *, period: int = 8, neighbours: int = 6, width: int = 32) -> None:
+        super().__init__()
+        self.codebook_sizes: tuple[int, ...] = (0,)
+        self.passes = lattice_passes(period, neighbours)
+        self.networks = nn.ModuleList(self._network(one, width) for one in self.passes)
+        self.twins = nn.ModuleList(
+            IntegerNetwork(cast(nn.Sequential, network), input_bits=LOGIT_BITS, output_bits=LOGIT_BITS)
+            for network in self.networks
+        )
+        self.tables = StoredTables(cauchy_tables())
+
+    def layout(self, grid: tuple[int, ...], gain: int = 0, past: Integers | None = None) -> Layout:
+        """Vectors on `(rows, columns)` of blocks, after those of the last frame `(2, rows, columns)`."""
+        return Layout(((2, *grid),), gain, past)
+
+    def forward(self, motion: Tensor, past: Tensor | None = None) -> Tensor:
+        """Float code length `(B,)` of vectors int64 `(B, 2, rows, columns)`, given those of the last frame, shaped alike."""
+        with torch.autocast(motion.device.type, enabled=False):
+            return self._float_bits(motion, past)
+
+    def _float_bits(self, motion: Tensor, past: Tensor | None) -> Tensor:
+        total = torch.zeros(len(motion), device=motion.device)
+        for p, one in enumerate(self.passes):
+            frame, around, own = self._seen(p, one, motion, past)
+            if not len(frame):
+                continue
+            mean, log2_scale = self.networks[p](around.inputs.float() / FIXED_POINT).chunk(2, 1)
+            whole = mean + (mean.round() - mean).detach()
+            bits = cauchy_bits(own - around.base - whole, lower_bound(log2_scale, LEAST_LOG2_SCALE))
+            total = total.index_add(0, frame, bits.sum(1))
+        return total
+
+    def bits(self, planes: Sequence[Tensor]) -> Tensor:
+        """Code length of a plane `(B, 2, rows, columns)`, summed, with nothing before: by the floats in training, exact in eval."""
+        return self(planes[0].long()).sum() if self.training else batch_bits(self, planes)
+
+    @torch.no_grad()
+    def freeze(self, planes: Sequence[Tensor], past: Integers | None = None) -> float:
+        """Make the integer networks, calibrated on vectors `(B, 2, rows, columns)`; returns their cost there in percent."""
+        motion = planes[0].long()
+        before = None if past is None else torch.from_numpy(past).to(motion.device)
+        for p, one in enumerate(self.passes):
+            _, around, _ = self._seen(p, one, motion, before)
+            cast(IntegerNetwork, self.twins[p]).convert(cast(nn.Sequential, self.networks[p]), around.inputs)
+        whole = [plane.double() for plane in planes]
+        return percent_more(float(batch_bits(self, whole, past)), float(self(motion, before).sum()))
+
+    def float_twins(self) -> frozenset[str]:
+        """All floats."""
+        return frozenset(name for name, tensor in self.state_dict().items() if tensor.is_floating_point())
+
+    def thaw(self) -> None:
+        """Make the float networks from the integers."""
+        for network, twin in zip(self.networks, self.twins, strict=True):
+            cast(IntegerNetwork, twin).restore(cast(nn.Sequential, network))
+
+    def steps(self, layout: Layout, known: Known) -> Iterator[Step]:
+        """Pass by pass."""
+        grid = layout.grids[0]
+        past = None if layout.past is None else torch.from_numpy(layout.past)[None]
+        for p, one in enumerate(self.passes):
+            motion = torch.from_numpy(known.latents[0].reshape(1, *grid)) // FIXED_POINT
+            where, around = self._spot(one, grid), self._seen(p, one, motion, past)[1]
+            if not len(where):
+                continue
+            found = cast(IntegerNetwork, self.twins[p])(around.inputs)
+            mean, log2_scale = found.numpy()[:, :2], found.numpy()[:, 2:]
+            whole = (mean + FIXED_POINT // 2) // FIXED_POINT + around.base.numpy()
+            index = nearest_row(log2_scale).T.ravel()
+            yield Step(0, where, Rows(index, self.tables.tables), means=whole.T.ravel() * FIXED_POINT)
+
+    def _network(self, one: LatticePass, width: int) -> nn.Sequential:
+        inputs = 2 + 3 * (len(one.offsets) + len(CROSS))
+        last = nn.Linear(width, 4)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        return leaky_sequential(nn.Linear(inputs, width), nn.Linear(width, width), last)
+
+    def _spot(self, one: LatticePass, grid: tuple[int, ...]) -> Integers:
+        """Flat places of the symbols of a pass: all downs, then all rights."""
+        _, row, column = one.positions((1, grid[1], grid[2]))
+        flat = (row * grid[2] + column).numpy()
+        return np.concatenate([flat, flat + grid[1] * grid[2]])
+
+    def _seen(self, p: int, one: LatticePass, motion: Tensor, past: Tensor | None) -> tuple[Tensor, _Around, Tensor]:
+        """Frames `(n,)` of the positions of a pass, what is seen there, and their own vectors `(n, 2)`."""
+        batch, _, rows, columns = motion.shape
+        frame, row, column = (axis.to(motion.device) for axis in one.positions((batch, rows, columns)))
+        near, near_there = _looked_up(motion, frame, row, column, one.offsets)
+        far, far_there = _looked_up(torch.zeros_like(motion) if past is None else past, frame, row, column, CROSS)
+        far_there = far_there & (past is not None)
+        count = near_there.sum(1, keepdim=True)
+        mean = near.sum(1) // count.clamp_min(1)
+        base = torch.where(count > 0, mean, far[:, 0])
+        relative = [
+            torch.where(there[..., None], found - base[:, None], 0) * INPUT_UNIT
+            for found, there in ((near, near_there), (far, far_there))
+        ]
+        flags = [there.long() * FIXED_POINT for there in (near_there, far_there)]
+        inputs = torch.cat([base * INPUT_UNIT, *(part.flatten(1) for part in relative), *flags], 1)
+        return frame, _Around(inputs, base), motion[frame, :, row, column]
+
+
+def cauchy_bits(distance: Tensor, log2_scale: Tensor) -> Tensor:
+    """-log2 of the mass of a Cauchy distribution on the unit interval around whole distances, any shape."""
+    width = torch.exp2(log2_scale) * WIDTH_OF_SCALE
+    centre = 2 * torch.atan(0.5 / width)
+    side = torch.atan(width / (width.square() + distance.square().clamp_min(1) - 0.25))
+    return -torch.log2(torch.where(distance.abs() < 0.5, centre, side) / math.pi)
+
+
+@cache
+def cauchy_tables() -> FrozenTables:
+    """One table for each row of scales. Made from floats: a model stores the integers and never makes them again."""
+    pmfs = []
+    for scale in scales():
+        edges = np.arctan((np.arange(REACH + 1) + 0.5) / (scale * WIDTH_OF_SCALE)) / math.pi
+        half = np.diff(edges, prepend=-edges[0])
+        pmfs.append(np.concatenate([half[:0:-1], half, [1 - 2 * edges[-1]]]))
+    return tables_from_pmfs(pmfs, [-REACH] * len(pmfs), has_escape=True)
+
+
+def _looked_up(
+    motion: Tensor, frame: Tensor, row: Tensor, column: Tensor, offsets: Sequence[tuple[int, int]]
+) -> tuple[Tensor, Tensor]:
+    """Vectors `(n, k, 2)` at k offsets from n positions, 0 outside, and bool `(n, k)`, whether they are inside."""
+    shifts = torch.tensor(offsets, device=motion.device, dtype=torch.int64).reshape(-1, 2)
+    rows, columns = row[:, None] + shifts[:, 0], column[:, None] + shifts[:, 1]
+    inside = (rows >= 0) & (rows < motion.shape[2]) & (columns >= 0) & (columns < motion.shape[3])
+    height, width = motion.shape[2] - 1, motion.shape[3] - 1
+    found = motion[frame[:, None], :, rows.clamp(0, height), columns.clamp(0, width)]
+    return torch.where(inside[..., None], found, 0), inside

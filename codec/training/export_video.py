@@ -1,0 +1,112 @@
+"""From a trained VideoLatentCodec to one that writes files: integer networks, and tables fitted to what encoders produce."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+
+from codec.entropy import GaussianLikelihood, Step
+from codec.entropy.fitting import TableCounts
+from codec.entropy.levels import FINEST
+from codec.models import VideoLatentCodec, save
+from codec.models.video_frame import FrameCoder, Reference
+from codec.training.video_data import ClipShape, VideoData
+from codec.training.video_latent import VideoLatentTraining
+
+CLIP = ClipShape(frames=4, crop=192)
+
+
+@torch.inference_mode()
+def freeze_inter(training: VideoLatentTraining, clips: Tensor) -> float:
+    """Make the integers of the inter frames, calibrated on the last frames of clips uint8 `(B, T, 3, H, W)` at all qualities.
+
+    Returns:
+        what the integer networks cost there, in percent of the bits.
+    """
+    model = training.model
+    levels = torch.linspace(0, 1, len(clips))
+    last = training.last_inter(clips, levels)
+    prior, grid = model.inter.prior, tuple(last.latent.shape[-2:])
+    prior.amplitudes.freeze()
+    gains = [round(float(level) * FINEST / 32) for level in levels]
+    planes = [
+        prior.analyse(latent[None], 0, torch.full(prior.layout(grid).grids[0], gain))
+        for latent, gain in zip(last.latent, gains, strict=True)
+    ]
+    stacked = [torch.stack(plane) for plane in zip(*planes, strict=True)]
+    cost = prior.freeze(stacked, np.rint(last.past.numpy() * 256).astype(np.int64))
+    model.inter.motion.freeze([last.motion.double()], last.motion_before.numpy())
+    return cost
+
+
+@torch.inference_mode()
+def fit_inter_tables(model: VideoLatentCodec, clips: Tensor) -> None:
+    """Refit the tables of scales to the symbols of clips uint8 `(B, T, 3, H, W)`, coded as in files, each at a gain of its own."""
+    inter = model.inter
+    stored = {"hyper": inter.prior.hyper.tables, "motion": inter.motion.tables}
+    if isinstance(inter.prior.likelihood, GaussianLikelihood):
+        stored["latent"] = inter.prior.likelihood.tables
+    counts = {name: TableCounts(one.tables) for name, one in stored.items()}
+    recorder = _Counts(counts)
+    for i, clip in enumerate(clips):
+        gain = round(FINEST * (i + 0.5) / len(clips))
+        coder = FrameCoder(model.intra, inter, (clip.shape[2], clip.shape[3]), model.price)
+        before: Reference = coder.encode_intra(coder.padded(clip[0]), gain, _Nobody())
+        for frame in clip[1:]:
+            before = coder.encode_inter(coder.padded(frame), before, gain, recorder)
+    for name, one in stored.items():
+        one.set(counts[name].fitted())
+
+
+class _Nobody:
+    def record(self, step: Step, symbols: Any) -> None:
+        """Nothing."""
+
+
+class _Counts:
+    """Hands steps to the counts of the tables that they use."""
+
+    def __init__(self, counts: dict[str, TableCounts]) -> None:
+        self._counts = list(counts.values())
+
+    def record(self, step: Step, symbols: Any) -> None:
+        """To those whose tables they are."""
+        for count in self._counts:
+            count.record(step, symbols)
+
+
+class ExportVideoLatent(lightning.Callback):
+    """After training, convert to integers and save `config.yaml`, `model.safetensors`, `card.md`.
+
+    Args:
+        folder: of the checkpoint.
+        config: the resolved model subtree.
+        note: first line of the card.
+    """
+
+    def __init__(self, folder: str, config: dict[str, Any], note: str = "") -> None:
+        self.folder, self.config, self.note = Path(folder), config, note
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Averaged weights are in place by now."""
+        if not trainer.is_global_zero:
+            return
+        module = cast(VideoLatentTraining, pl_module).cpu().eval()
+        data = cast(VideoData, trainer.datamodule)  # type: ignore[attr-defined]
+        cost = export_video(module, data)
+        lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]
+        lines += [f"- cost of integers: {cost:.4f} %"]
+        lines += [f"- {name}: {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())]
+        save(self.folder, module.model, self.config, "\n".join(lines) + "\n")
+
+
+def export_video(training: VideoLatentTraining, data: VideoData, calibration: int = 6, fitted: int = 24) -> float:
+    """Integers and tables from training clips; returns the cost of the integers in percent."""
+    stream = data.clips(shape=CLIP)
+    clips = torch.cat([stream.batch((1 << 29) + i) for i in range(calibration)])
+    cost = freeze_inter(training, clips)
+    fit_inter_tables(training.model, torch.cat([stream.batch((1 << 28) + i) for i in range(fitted)]))
+    return cost

@@ -1,0 +1,91 @@
+"""Which model media need: by name or hash, ready to use, loaded once a process; the defaults for each kind of media."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from codec.errors import ModelNotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from codec.models import Codec
+    from codec.types import MediaKind
+
+DEFAULT_IMAGE_MODEL, DEFAULT_SOUND_MODEL, DEFAULT_SPEECH_MODEL = "image-latent", "audio-24k", "audio-speech-16k"
+DEFAULT_VIDEO_MODEL = "video-latent"
+SPEECH_HZ = 16_000  # sound of no higher rate is taken for speech
+
+Use = Literal["prior", "repair"]
+
+
+def default_sound_model(rate_hz: int) -> str:
+    """The model for sound of a rate where none is asked for: up to 16 kHz that of speech."""
+    return DEFAULT_SPEECH_MODEL if rate_hz <= SPEECH_HZ else DEFAULT_SOUND_MODEL
+
+
+def model_for(kind: "MediaKind", model: "str | Path | Codec", device: str, use: "Use | None" = None) -> "Codec":
+    """A model, which must be one for this kind of media."""
+    from codec.media.kinds import NAMES
+
+    codec = load_model(model, device, use=use)
+    if codec.kind != kind:
+        raise UsageError(f"this model is for {NAMES[codec.kind]}, the input is not; see `codec models`")
+    return codec
+
+
+def load_model(wanted: "str | Path | Codec", device: str, *, use: "Use | None" = None) -> "Codec":
+    """A checkpoint by name, folder or hash, ready to use, loaded once a process; a model as it is.
+
+    Args:
+        wanted: the name, folder or hash, or the model.
+        device: `cpu`, `cuda` or `auto`.
+        use: of a generative model of its codes, which then comes with it.
+    """
+    from codec.models import find
+
+    if not isinstance(wanted, str | Path):
+        return wanted
+    try:
+        info = find(wanted)
+    except ModelNotFoundError:
+        from codec.generation.checkpoint import find_coder
+
+        coder = find_coder(str(wanted))
+        if coder is None:
+            raise
+        return _load_with_generator(find(coder.coding_hash).folder, coder.folder, pick_device(device))
+    if use is None:
+        return _load(info.folder, pick_device(device))
+    from codec.generation.checkpoint import find_generator
+
+    if "static" not in info.coding_hashes:
+        raise UsageError(f"{info.name} has no tokens, so there is no generative model of them")
+    found = find_generator(info.coding_hashes["static"], masked=True, coder=use == "prior")
+    return _load_with_generator(info.folder, found.folder, pick_device(device))
+
+
+def pick_device(device: str) -> str:
+    """`auto` means CUDA where there is one, else the CPU; asking for what is not there is an error."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA device is available; use --device cpu or auto")
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"unknown device {device!r}: use auto, cpu or cuda")
+    return device
+
+
+@lru_cache(maxsize=4)
+def _load(folder: Path, device: str) -> "Codec":
+    from codec.models.checkpoint import load as load_checkpoint
+
+    return load_checkpoint(folder).to(device)
+
+
+@lru_cache(maxsize=2)
+def _load_with_generator(folder: Path, generator: Path, device: str) -> "Codec":
+    from codec.generation.checkpoint import attach_generator
+    from codec.models.checkpoint import load as load_checkpoint
+
+    return attach_generator(load_checkpoint(folder).to(device), generator)

@@ -1,0 +1,203 @@
+"""VideoLatentCodec: real files of any length and size, qualities, bit rates, cuts, seeking, damage, pipes."""
+
+import io
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from codec.container import Reader, SectionType, describe
+from codec.errors import BitstreamError, ModelMismatchError, UsageError
+from codec.media.video import VideoReader
+from codec.models import Encoding, VideoLatentCodec, load, save
+from codec.models.sound_reading import Excerpt
+from codec.models.video import reader_of
+from codec.types import Media
+from tests.models.latent_models import small_latent_codec
+from tests.models.video_models import CONFIG, moving_clip, small_video_codec
+
+
+def media(frames: int, height: int = 48, width: int = 64, rate: str = "25") -> Media:
+    clip = moving_clip(frames, height, width).transpose(0, 1).contiguous()
+    return Media("video", clip, {"rate": rate.encode()})
+
+
+def pictures(video: VideoReader) -> Tensor:
+    return torch.stack([torch.from_numpy(frame.pixels) for frame in video.pictures()], 1)
+
+
+def decibels(a: Tensor, b: Tensor) -> float:
+    return float(10 * torch.log10(255**2 / (a.double() - b.double()).square().mean()))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4, 5, 9])
+@pytest.mark.parametrize("size", [(48, 64), (17, 33)])
+def test_any_length_and_size_comes_back(frames: int, size: tuple[int, int]) -> None:
+    model, video = small_video_codec(), media(frames, *size)
+    decoded = model.decompress(model.compress(video, Encoding(quality=80)))
+    assert decoded.samples.shape == video.samples.shape
+    assert decibels(decoded.samples, video.samples) > 24
+
+
+def test_frames_that_follow_cost_less() -> None:
+    model = small_video_codec()
+    one, more = (len(model.compress(media(frames), Encoding(quality=60))) for frames in (1, 8))
+    assert more < 0.7 * 8 * one
+
+
+def test_finer_quality_costs_more_and_looks_better() -> None:
+    model, video = small_video_codec(), media(6)
+    files = [model.compress(video, Encoding(quality=quality)) for quality in (1, 30, 60, 90)]
+    assert all(len(a) < len(b) for a, b in itertools.pairwise(files))
+    scores = [decibels(video.samples, model.decompress(data).samples) for data in files]
+    assert all(a < b for a, b in itertools.pairwise(scores))
+
+
+def test_a_bit_rate_is_kept_to() -> None:
+    model, video = small_video_codec(), media(40)
+    for kbps in (30, 50):
+        data = model.compress(video, Encoding(bitrate=1000 * kbps))
+        assert 0.7 * kbps < 8 * len(data) * 25 / 40 / 1000 < 1.3 * kbps
+
+
+def test_codes_of_tensors_decode_to_what_a_file_holds() -> None:
+    model, clip = small_video_codec(), media(4)
+    codes = model.encode(clip.samples[None], 60)
+    decoded = model.decode(codes)[0, ..., :48, :64].mul(255).round().to(torch.uint8)
+    assert torch.equal(decoded, model.decompress(model.compress(clip, Encoding(quality=60))).samples)
+
+
+def test_codes_are_read_without_pictures() -> None:
+    model, clip = small_video_codec(), media(9)
+    data = model.compress(clip)
+    held = model.read_codes(io.BytesIO(data))
+    assert held.frames == 9
+    assert held.digest != model.read_codes(io.BytesIO(model.compress(media(9, 48, 56)))).digest
+
+
+def test_a_cut_begins_anew() -> None:
+    model = small_video_codec()
+    first, second = moving_clip(5, seed=3), moving_clip(3, seed=8)
+    video = Media("video", torch.cat([first, second]).transpose(0, 1).contiguous())
+    chunks = [
+        section.chunk for section in Reader(io.BytesIO(model.compress(video))) if section.type == SectionType.CODES
+    ]
+    assert chunks == [0, 4, 5]
+
+
+def test_seeking_gives_the_same_pictures() -> None:
+    model, video = small_video_codec(), media(20)
+    data = model.compress(video)
+    whole = pictures(model.open(io.BytesIO(data)))
+    part = pictures(model.open(io.BytesIO(data), excerpt=Excerpt(start=0.4, duration=0.2)))
+    assert torch.equal(part, whole[:, 10:15])
+    with pytest.raises(UsageError, match="nothing"):
+        pictures(model.open(io.BytesIO(data), excerpt=Excerpt(start=5)))
+
+
+def test_irregular_times_are_kept() -> None:
+    from fractions import Fraction
+
+    from codec.media.video import VideoFormat, VideoFrame
+
+    model, clip = small_video_codec(), moving_clip(6)
+    ticks = [0, 40, 80, 121, 300, 301]
+    frames = (VideoFrame(frame.numpy(), tick) for frame, tick in zip(clip.contiguous(), ticks, strict=True))
+    video = VideoReader(VideoFormat(64, 48, Fraction(1, 1000)), None, "it", frames)
+    sink = io.BytesIO()
+    model.write(video, sink)
+    back = model.open(io.BytesIO(sink.getvalue()))
+    assert [frame.ticks for frame in back.pictures()] == ticks
+    assert (back.format.rate, back.format.time_base) == (25, Fraction(1, 1000))
+
+
+def test_damage_is_refused_or_bridged() -> None:
+    model, video = small_video_codec(), media(20)
+    data = model.compress(video)
+    whole = model.decompress(data).samples
+    offset = _offset_of(data, 3)
+    broken = data[: offset + 12] + bytes([data[offset + 12] ^ 1]) + data[offset + 13 :]
+    with pytest.raises(BitstreamError, match="codes of chunk 12"):
+        model.decompress(broken)
+    bridged = model.decompress(broken, partial=True).samples
+    assert bridged.shape == whole.shape
+    assert torch.equal(bridged[:, :12], whole[:, :12])
+    assert torch.equal(bridged[:, 12:16], whole[:, 11:12].expand(-1, 4, -1, -1))
+    assert torch.equal(bridged[:, 16:], whole[:, 16:])
+
+
+def test_a_cut_file_is_refused_or_given_as_far_as_it_goes() -> None:
+    model, data = small_video_codec(), small_video_codec().compress(media(12))
+    cut = data[: _offset_of(data, 2) + 5]
+    with pytest.raises(BitstreamError):
+        model.decompress(cut)
+    assert model.decompress(cut, partial=True).samples.shape[1] == 8
+
+
+def test_a_file_of_another_model_is_refused() -> None:
+    model = small_video_codec()
+    with pytest.raises(BitstreamError, match="does not hold a video"):
+        model.decompress(small_latent_codec().compress(Media("image", moving_clip(1)[0])))
+    data = bytearray(model.compress(media(1)))
+    with pytest.raises((ModelMismatchError, BitstreamError)):
+        model.decompress(bytes(data[:5]) + bytes(8) + bytes(data[13:]))
+
+
+def test_what_it_cannot_do_is_refused() -> None:
+    model = small_video_codec()
+    for encoding, text in (
+        (Encoding(target_bytes=100), "a target"),
+        (Encoding(effort=3), "effort"),
+        (Encoding(packet_ms=20), "packet"),
+        (Encoding(quality=3, bitrate=1e5), "exclude"),
+        (Encoding(prior="static"), "static"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            model.compress(media(1), encoding)
+
+
+def test_a_checkpoint_writes_the_same_files(tmp_path: Path) -> None:
+    model, video = small_video_codec(), media(5)
+    save(tmp_path / "small-video", model, CONFIG, "# small\n")
+    again = load(tmp_path / "small-video")
+    assert isinstance(again, VideoLatentCodec)
+    assert again.coding_hash() == model.coding_hash()
+    data = again.compress(video)
+    assert (
+        torch.equal(again.decompress(data).samples, model.decompress(data).samples)
+        or decibels(again.decompress(data).samples, model.decompress(data).samples) > 40
+    )
+    assert describe(io.BytesIO(data)).length == 5
+
+
+def test_pipes_are_enough() -> None:
+    class Pipe(io.RawIOBase):
+        def __init__(self, data: bytes) -> None:
+            self._inner = io.BytesIO(data)
+
+        def read(self, size: int = -1) -> bytes:
+            return self._inner.read(size)
+
+    model, video = small_video_codec(), media(6)
+    sink = io.BytesIO()
+    assert model.write(reader_of(video), sink) == 6
+    assert pictures(model.open(Pipe(sink.getvalue()))).shape == video.samples.shape  # type: ignore[arg-type]
+
+
+def _offset_of(data: bytes, number: int) -> int:
+    """Of the CODES section of that number."""
+    from codec.container import find_index
+
+    entries = find_index(io.BytesIO(data))
+    assert entries is not None
+    reader = Reader(io.BytesIO(data))
+    offsets = []
+    sections = iter(reader)
+    before = reader.bytes_read
+    for section in sections:
+        if section.type == SectionType.CODES:
+            offsets.append(before)
+        before = reader.bytes_read
+    return offsets[number]
