@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from codec import api
 from codec.cli.jobs import PIPE, read_pipe
-from codec.container import AudioFields, FileDescription
+from codec.container import AudioFields, FileDescription, VideoFields
 
 
 def run(source: str, *, json: bool) -> None:
@@ -51,6 +51,8 @@ def lines(description: FileDescription) -> list[tuple[str, str]]:
         rows.insert(3, ("gain", f"{head.gain} of 1023"))
     if isinstance(head.fields, AudioFields):
         return rows + _sound_lines(description, head.fields)
+    if isinstance(head.fields, VideoFields):
+        return rows + _video_lines(description)
     return rows + [("section", f"{s.name}, chunk {s.chunk}, {s.bytes} bytes") for s in description.sections]
 
 
@@ -63,4 +65,18 @@ def _sound_lines(description: FileDescription, fields: AudioFields) -> list[tupl
         seconds = samples / fields.rate_hz
         rows.insert(0, ("length", f"{seconds:.3f} s, {8 * description.bytes / seconds / 1000:.2f} kbit/s"))
     others = [section for section in description.sections if section.name != "codes"]
+    return rows + [("section", f"{s.name}, {s.bytes} bytes") for s in others]
+
+
+def _video_lines(description: FileDescription) -> list[tuple[str, str]]:
+    """How many pictures, and the groups of them and the pieces of sound together."""
+    groups, pieces = (
+        [section.bytes for section in description.sections if section.name == name] for name in ("codes", "sound")
+    )
+    rows = [("groups", f"{len(groups)}, of {min(groups, default=0)} to {max(groups, default=0)} bytes")]
+    if description.length:
+        rows.insert(0, ("length", f"{description.length} pictures"))
+    if pieces:
+        rows.append(("sound", f"{sum(pieces)} bytes"))
+    others = [section for section in description.sections if section.name not in ("codes", "sound")]
     return rows + [("section", f"{s.name}, {s.bytes} bytes") for s in others]

@@ -314,4 +314,4 @@ class ChunkReader:
             return [codes.flatten(), *[codes.new_empty(0)] * (count - 1)]
         height, width = self._size
         frames = cast(SceneDecoder, self._scene).push(codes)[..., :height, :width]
-        return list(frames.mul(255).round_().to(torch.uint8).unbind(1))
+        return [frame.contiguous() for frame in frames.mul(255).round_().to(torch.uint8).unbind(1)]

@@ -29,6 +29,8 @@ from codec.training.tokenizer import TokenizerTraining
 from codec.training.tokens import TokenData
 from codec.training.video_data import ClipShape, VideoData
 from codec.training.video_latent import VideoLatentTraining
+from codec.training.video_tokenizer import VideoTokenizerTraining
+from codec.training.video_tokens import VideoTokens
 
 __all__ = [
     "Adversarial",
@@ -76,6 +78,8 @@ __all__ = [
     "TokenizerTraining",
     "VideoData",
     "VideoLatentTraining",
+    "VideoTokenizerTraining",
+    "VideoTokens",
     "WaveformLoss",
     "WeightedSum",
     "parts_of",

@@ -88,6 +88,16 @@ class AutoencoderTraining(lightning.LightningModule, Generic[Model]):
     def codes_of(self, samples: Tensor) -> list[Tensor]:
         """Planes of codes of one training file `(1, C, *space)`, to be counted."""
 
+    def latents(self, samples: Tensor) -> Tensor:
+        """`(B, C, *space)` to `(B, *grid, D)`."""
+        found: Tensor = self.model.encoder(samples)
+        return found.movedim(1, -1)
+
+    def synthesis(self, vectors: Tensor) -> Tensor:
+        """The way back."""
+        found: Tensor = self.model.decoder(vectors.movedim(-1, 1))
+        return found
+
     def worth_starting(self, latents: Tensor) -> Tensor:
         """Which of `(N, D)` latents the quantizer starts from."""
         return latents
@@ -114,7 +124,7 @@ class AutoencoderTraining(lightning.LightningModule, Generic[Model]):
             for part, source in ((model.encoder, trained.encoder), (model.decoder, trained.decoder)):
                 cast(nn.Module, part).load_state_dict(plain_state(cast(nn.Module, source)))
         with torch.no_grad():
-            latents = [model.encoder(batch.to(self.device)).movedim(1, -1).flatten(0, -2) for batch in batches]
+            latents = [self.latents(batch.to(self.device)).flatten(0, -2) for batch in batches]
             model.quantizer.start(self.worth_starting(torch.cat(latents)))
 
     def train(self, mode: bool = True) -> "AutoencoderTraining[Model]":
@@ -129,7 +139,7 @@ class AutoencoderTraining(lightning.LightningModule, Generic[Model]):
         """One step on a batch of crops."""
         samples = self.samples(batch)
         quantized = self._quantize(samples)
-        decoded = self.model.decoder(quantized.vectors.movedim(-1, 1)).float()
+        decoded = self.synthesis(quantized.vectors).float()
         samples, decoded = self.judged(samples, decoded)
         terms = self.fidelity(samples, decoded) | quantized.losses
         total = self.loss(terms, decoded) if isinstance(self.loss, BalancedSum) else self.loss(terms)
@@ -143,9 +153,9 @@ class AutoencoderTraining(lightning.LightningModule, Generic[Model]):
         """Codes that are kept are those of files: full precision, and nothing learns from them."""
         quantizer = self.model.quantizer
         if self.keep_codes_of is None:
-            return quantizer(self.model.encoder(samples).movedim(1, -1))
+            return quantizer(self.latents(samples))
         with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
-            codes = quantizer.encode(self.model.encoder(samples).movedim(1, -1))
+            codes = quantizer.encode(self.latents(samples))
             return Quantized(self.decode_kept(codes), codes)
 
     def _count(self, codes: Tensor) -> None:

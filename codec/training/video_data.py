@@ -1,5 +1,6 @@
 """Clips for training and validation as a Lightning data module: crops of videos, and crops that move over photographs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,6 +187,18 @@ class VideoData(lightning.LightningDataModule):
             world_size=trainer.world_size if trainer else 1,
         )
 
+    def crops(self, first_batch: int = 0) -> EndlessClips:
+        """The same by the name that training of tokenizers knows."""
+        return self.clips(first_batch)
+
+    def train_media(self) -> Iterator[Tensor]:
+        """Every training video, uint8 `(1, 3, T, H, W)`."""
+        return videos(self.pack())
+
+    def packs(self) -> tuple[VideoPack, VideoPack]:
+        """Training and validation videos."""
+        return self.pack(), open_video_pack(Path(self.val_root), Path(self.cache))
+
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches from where the trainer stands."""
         done = self.trainer.global_step * self.trainer.accumulate_grad_batches if self.trainer else 0
@@ -193,5 +206,10 @@ class VideoData(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         """One clip a batch."""
-        pack = open_video_pack(Path(self.val_root), Path(self.cache))
-        return DataLoader(FirstFrames(pack, self.val_frames, self.val_longest), batch_size=1)
+        return DataLoader(FirstFrames(self.packs()[1], self.val_frames, self.val_longest), batch_size=1)
+
+
+def videos(pack: VideoPack) -> Iterator[Tensor]:
+    """Every video of a pack, uint8 `(1, 3, T, H, W)`."""
+    for i in range(len(pack)):
+        yield torch.from_numpy(pack[i].copy()).permute(3, 0, 1, 2)[None]

@@ -29,13 +29,15 @@ def opened(source: Path | bytes) -> Image.Image:
         return image.copy()
 
 
-def codec(*arguments: object, stdin: bytes = b"", code: int = 0) -> subprocess.CompletedProcess[bytes]:
-    """Run the command line with the tiny golden model as the only other checkpoint."""
+def codec(
+    *arguments: object, stdin: bytes = b"", code: int = 0, checkpoints: Path = TINY
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line with the tiny golden models, or those of a folder, as the only other checkpoints."""
     done = subprocess.run(
         [sys.executable, "-m", "codec", *map(str, arguments)],
         input=stdin,
         capture_output=True,
-        env=os.environ | {"CODEC_CHECKPOINTS": str(TINY)},
+        env=os.environ | {"CODEC_CHECKPOINTS": str(checkpoints)},
         timeout=120,
         check=False,
     )
