@@ -129,7 +129,7 @@ class GridTransformer(nn.Module):
     def __init__(self, dim: int, depth: int, heads: int, *, window: Side = (8, 8), hidden: int | None = None) -> None:
         super().__init__()
         self.dim, self.heads, self.window = dim, heads, (window[0], window[1])
-        self.layers = _blocks(dim, depth, heads, hidden)
+        self.layers = blocks_of(dim, depth, heads, hidden)
         self.norm = nn.RMSNorm(dim, NORM_FLOOR)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ class SequenceTransformer(nn.Module):
     def __init__(self, dim: int, depth: int, heads: int, *, hidden: int | None = None) -> None:
         super().__init__()
         self.dim, self.heads = dim, heads
-        self.layers = _blocks(dim, depth, heads, hidden)
+        self.layers = blocks_of(dim, depth, heads, hidden)
         self.norm = nn.RMSNorm(dim, NORM_FLOOR)
 
     def new_cache(self) -> Cache:
@@ -251,7 +251,7 @@ def turned(x: Tensor, turns: Tensor) -> Tensor:
     return x * turns[0] + torch.cat([-second, first], -1) * turns[1]
 
 
-def _blocks(dim: int, depth: int, heads: int, hidden: int | None) -> nn.ModuleList:
+def blocks_of(dim: int, depth: int, heads: int, hidden: int | None) -> nn.ModuleList:
     """Layers that add little at first, however many there are."""
     hidden = hidden if hidden is not None else 32 * round(8 * dim / 3 / 32)
     blocks = nn.ModuleList(Block(dim, heads, hidden) for _ in range(depth))

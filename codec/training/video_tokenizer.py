@@ -67,11 +67,11 @@ class VideoTokenizerTraining(AutoencoderTraining[VideoTokenCodec]):
         self.model, self.latent_step = channels_last(self.model), latent_step
 
     def samples(self, batch: Tensor) -> Tensor:
-        """uint8 clips `(B, T, 3, H, W)` to groups of frames `(B, 3, 4 G, H, W)` in [0, 1], the first frame alone in its group."""
-        return grouped(batch.float().transpose(1, 2) / 255)
+        """uint8 clips `(B, T, 3, H, W)` to groups of frames `(B, 3, G group, H, W)` in [0, 1], the first frame alone in its group."""
+        return grouped(batch.float().transpose(1, 2) / 255, self.model.group)
 
     def latents(self, samples: Tensor) -> Tensor:
-        """`(B, 3, 4 G, H, W)` to `(B, G, h, w, D)`."""
+        """`(B, 3, G group, H, W)` to `(B, G, h, w, D)`."""
         return self.model.encoder(samples)[0].movedim(1, -1)
 
     def synthesis(self, vectors: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class VideoTokenizerTraining(AutoencoderTraining[VideoTokenCodec]):
 
     def start_transform_from(self, batches: Sequence[Tensor]) -> None:
         """The PCA of blocks."""
-        basis = block_basis(list(batches), self.model.latent_dim, self.latent_step)
+        basis = block_basis(list(batches), self.model.latent_dim, self.model.group, self.latent_step)
         for network in (self.model.encoder, self.model.decoder):
             cast(StartsFromBlocks, network).start_from(basis)
 

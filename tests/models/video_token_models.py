@@ -26,8 +26,8 @@ def small_video_tokens() -> VideoTokenCodec:
     """The same model at every call; not to be changed."""
     torch.manual_seed(0)
     encoder, decoder = CausalEncoder(4, width=8, depth=2), CausalDecoder(4, width=8, depth=2, mend_width=4)
-    clips = [grouped(moving_clip(9, seed=seed).transpose(0, 1)[None].float() / 255) for seed in range(6)]
-    basis = block_basis(clips, 4, 0.25)
+    clips = [grouped(moving_clip(9, seed=seed).transpose(0, 1)[None].float() / 255, 4) for seed in range(6)]
+    basis = block_basis(clips, 4, 4, 0.25)
     for network in (encoder, decoder):
         network.start_from(basis)
         for block in network.blocks.blocks:  # with something to be causal about

@@ -5,33 +5,18 @@ arXiv:2310.05737). Spatial mixing is depthwise convolution, mixing in time a wei
 one group can be computed at a time from a state, and always is: codes do not depend on how many frames come at once.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.nn.blocks import ChannelNorm, start_at_zero
-from codec.nn.video.haar import BANDS, GROUP, SIDE, from_bands, to_bands
+from codec.nn.video.block_basis import BlockBasis
+from codec.nn.video.haar import SIDE, from_bands, to_bands
 
-SIZE = 3 * BANDS
+GROUP = 4  # frames of a position
+SIZE = 3 * GROUP * SIDE * SIDE
 TAPS = 3  # groups that a block sees: its own and those before it
 State = list[Tensor]  # what each block saw last, `(B, TAPS - 1, C, h, w)`
-
-
-@dataclass(frozen=True)
-class BlockBasis:
-    """Orthonormal directions of the space of bands, strongest first.
-
-    Attributes:
-        directions: `(latent_dim, SIZE)`.
-        mean: `(SIZE,)`.
-        step: one unit of the latent.
-    """
-
-    directions: Tensor
-    mean: Tensor
-    step: float
 
 
 class CausalBlock(nn.Module):
@@ -106,7 +91,7 @@ class CausalEncoder(nn.Module):
 
     def forward(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Shapes as in the class text; what is seen of earlier groups is in the state, and comes back in the next."""
-        bands = to_bands(frames)
+        bands = to_bands(frames, self.group)
         flat, shape = bands.flatten(0, 1), bands.shape[:2]
         entered = self.enter(4 * flat).unflatten(0, shape)
         mixed, after = self.blocks(entered, state)
@@ -150,20 +135,8 @@ class CausalDecoder(nn.Module):
         flat, shape = latents.transpose(1, 2).flatten(0, 1), (latents.shape[0], latents.shape[2])
         mixed, after = self.blocks(self.enter(flat).unflatten(0, shape), state)
         bands = self.linear(flat) + 0.25 * self.leave(mixed.flatten(0, 1))
-        frames = from_bands(bands.unflatten(0, shape))
+        frames = from_bands(bands.unflatten(0, shape), self.group)
         single = frames.transpose(1, 2).flatten(0, 1)
         halves = self.mend(2 * F.pixel_unshuffle(single, 2) - 1)
         mended = single + 0.25 * F.pixel_shuffle(halves, 2)
         return mended.unflatten(0, (len(latents), -1)).transpose(1, 2), after
-
-
-@torch.no_grad()
-def block_basis(batches: list[Tensor], latent_dim: int, step: float) -> BlockBasis:
-    """PCA of blocks; batches are groups of frames `(B, 3, 4 G, H, W)` in [0, 1]."""
-    count, total, moments = 0, torch.zeros(SIZE, dtype=torch.float64), torch.zeros(SIZE, SIZE, dtype=torch.float64)
-    for frames in batches:
-        rows = to_bands(frames.double()).movedim(2, -1).flatten(0, -2)
-        count, total, moments = count + len(rows), total + rows.sum(0), moments + rows.T @ rows
-    mean = total / count
-    directions = torch.linalg.eigh(moments / count - torch.outer(mean, mean)).eigenvectors.T.flip(0)[:latent_dim]
-    return BlockBasis(directions.float(), mean.float(), step)

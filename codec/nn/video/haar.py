@@ -1,4 +1,4 @@
-"""Haar wavelet packets of blocks of frames: `GROUP` frames of 8x8 pixels become one position with all their bands.
+"""Haar wavelet packets of blocks of frames: a group of frames of 8x8 pixels becomes one position with all their bands.
 
 As in the Cosmos tokenizer (NVIDIA 2025, arXiv:2501.03575) every band is split again, so that the packet of a block of n samples
 along an axis is a Walsh-Hadamard transform of them. Bands are scaled so that the first, the mean, keeps the range of the pixels.
@@ -10,8 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-GROUP, SIDE = 4, 8  # frames, and pixels a side
-BANDS = GROUP * SIDE * SIDE
+SIDE = 8  # pixels of a block
 
 
 @cache
@@ -23,27 +22,27 @@ def haar_packet(size: int) -> Tensor:
     return torch.cat([torch.kron(half, torch.tensor([[1.0, 1.0]])), torch.kron(half, torch.tensor([[1.0, -1.0]]))]) / 2
 
 
-def to_bands(frames: Tensor) -> Tensor:
-    """Frames `(B, C, 4 G, H, W)` to bands `(B, G, C BANDS, H / 8, W / 8)`, colour by colour."""
-    blocks = rearrange(frames, "b c (g t) (h i) (w j) -> b g c h w t i j", t=GROUP, i=SIDE, j=SIDE)
-    time, space = haar_packet(GROUP).to(blocks), haar_packet(SIDE).to(blocks)
+def to_bands(frames: Tensor, group: int) -> Tensor:
+    """Frames `(B, C, G group, H, W)` to bands `(B, G, 64 C group, H / 8, W / 8)`, colour by colour."""
+    blocks = rearrange(frames, "b c (g t) (h i) (w j) -> b g c h w t i j", t=group, i=SIDE, j=SIDE)
+    time, space = haar_packet(group).to(blocks), haar_packet(SIDE).to(blocks)
     blocks = torch.einsum("bgchwtij,kt->bgchwkij", blocks, time)
     blocks = torch.einsum("bgchwkij,li,mj->bgchwklm", blocks, space, space)
     return rearrange(blocks, "b g c h w k l m -> b g (c k l m) h w")
 
 
-def from_bands(bands: Tensor) -> Tensor:
+def from_bands(bands: Tensor, group: int) -> Tensor:
     """The way back."""
-    blocks = rearrange(bands, "b g (c k l m) h w -> b g c h w k l m", k=GROUP, l=SIDE, m=SIDE)
-    time, space = haar_packet(GROUP).to(blocks) * GROUP, haar_packet(SIDE).to(blocks) * SIDE
+    blocks = rearrange(bands, "b g (c k l m) h w -> b g c h w k l m", k=group, l=SIDE, m=SIDE)
+    time, space = haar_packet(group).to(blocks) * group, haar_packet(SIDE).to(blocks) * SIDE
     blocks = torch.einsum("bgchwklm,li,mj->bgchwkij", blocks, space, space)
     blocks = torch.einsum("bgchwkij,kt->bgchwtij", blocks, time)
     return rearrange(blocks, "b g c h w t i j -> b c (g t) (h i) (w j)")
 
 
-def grouped(frames: Tensor) -> Tensor:
+def grouped(frames: Tensor, group: int) -> Tensor:
     """Frames `(B, C, T, H, W)` whose first is repeated to a group of its own, and whose last to fill up the last group."""
-    first = frames[:, :, :1].expand(-1, -1, GROUP - 1, -1, -1)
-    missing = -(frames.shape[2] - 1) % GROUP
+    first = frames[:, :, :1].expand(-1, -1, group - 1, -1, -1)
+    missing = -(frames.shape[2] - 1) % group
     last = frames[:, :, -1:].expand(-1, -1, missing, -1, -1)
     return torch.cat([first, frames, last], 2)
