@@ -33,7 +33,7 @@ def make_parser() -> Parser:
     """The parser of the whole command line; it sets `verb` and what the `run` of that verb's module takes."""
     parser = Parser(
         prog="codec",
-        description="Learned media codecs: pictures and sound to small files and back.",
+        description="Learned media codecs: pictures, sound and video to small files and back.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
