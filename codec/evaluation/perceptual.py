@@ -16,6 +16,7 @@ from codec.errors import UsageError
 
 TAPS = (0, 2, 4, 10, 15)  # blocks whose outputs are compared: strides 2, 4, 8, 16 and 32
 SMALLEST_SIDE = 32  # one position at the deepest tap
+DEEPEST_CHANNELS = 320
 
 
 class EfficientNetDistance(nn.Module):
@@ -54,11 +55,15 @@ class EfficientNetDistance(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """A float batch `(B, 3, H, W)` in [0, 1] to the means of the deepest tap over space, `(B, C)`: what sets are compared by."""
+        return self.deepest(pixels).mean((2, 3))
+
+    def deepest(self, pixels: Tensor) -> Tensor:
+        """The deepest tap itself, `(B, DEEPEST_CHANNELS, H / 32, W / 32)`."""
         with torch.autocast(pixels.device.type, enabled=False):
-            x = self.stem((pixels.float() * 255 - 127) / 128)
+            x: Tensor = self.stem((pixels.float() * 255 - 127) / 128)
             for block in self.blocks:
                 x = block(x)
-        return x.mean((2, 3))
+        return x
 
     def _directions(self, pixels: Tensor) -> Iterator[Tensor]:
         """Unit vectors `(B, C, h, w)` of every tap."""

@@ -18,6 +18,7 @@ from codec.training.patterns import PatchPattern
 from codec.training.perceptual import Perceptual
 from codec.training.prior import ExportPrior, PriorTraining
 from codec.training.recipes import parts_of
+from codec.training.semantic import SemanticDistillation
 from codec.training.sound import SoundTraining
 from codec.training.sound_augmentation import SoundAugmentation
 from codec.training.sound_data import SoundArchive, SoundData
@@ -64,6 +65,7 @@ __all__ = [
     "PatchPattern",
     "Perceptual",
     "PriorTraining",
+    "SemanticDistillation",
     "ShardTokens",
     "ShardVectors",
     "SoundArchive",

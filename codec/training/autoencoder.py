@@ -98,6 +98,10 @@ class AutoencoderTraining(lightning.LightningModule, Generic[Model]):
         found: Tensor = self.model.decoder(vectors.movedim(-1, 1))
         return found
 
+    def further_terms(self, samples: Tensor, quantized: Quantized) -> dict[str, Tensor]:
+        """Losses of the codes themselves, by name; none."""
+        return {}
+
     def worth_starting(self, latents: Tensor) -> Tensor:
         """Which of `(N, D)` latents the quantizer starts from."""
         return latents
@@ -140,8 +144,9 @@ class AutoencoderTraining(lightning.LightningModule, Generic[Model]):
         samples = self.samples(batch)
         quantized = self._quantize(samples)
         decoded = self.synthesis(quantized.vectors).float()
+        further = self.further_terms(samples, quantized)
         samples, decoded = self.judged(samples, decoded)
-        terms = self.fidelity(samples, decoded) | quantized.losses
+        terms = self.fidelity(samples, decoded) | quantized.losses | further
         total = self.loss(terms, decoded) if isinstance(self.loss, BalancedSum) else self.loss(terms)
         self._count(quantized.codes)
         self.log_dict(

@@ -1,7 +1,7 @@
 """Train a VideoTokenCodec on clips; validation goes through the real file."""
 
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -9,10 +9,12 @@ from torch import Tensor
 from codec.evaluation import psnr
 from codec.models import VideoTokenCodec
 from codec.nn import BlockBasis, block_basis, channels_last, grouped
+from codec.quantizers import Quantized
 from codec.training.autoencoder import AutoencoderTraining, Start
 from codec.training.balancer import BalancedSum
 from codec.training.losses import Distortion, WeightedSum
-from codec.training.optimisation import Optimisation
+from codec.training.optimisation import Optimisation, adamw
+from codec.training.semantic import SemanticDistillation
 from codec.types import Media
 
 
@@ -38,6 +40,7 @@ class VideoTokenizerTraining(AutoencoderTraining[VideoTokenCodec]):
         start_batches: batches of clips that are seen before the first step.
         latent_step: one unit of the latent in sample units (0 to 1), for the PCA start.
         usage_window: training batches over which usage and perplexity are counted.
+        semantic: distils a frozen network of pictures into the codes; its term needs a weight.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class VideoTokenizerTraining(AutoencoderTraining[VideoTokenCodec]):
         start_batches: int = 40,
         latent_step: float = 80 / 255 / 16,
         usage_window: int = 500,
+        semantic: SemanticDistillation | None = None,
     ) -> None:
         super().__init__(
             model,
@@ -64,7 +68,7 @@ class VideoTokenizerTraining(AutoencoderTraining[VideoTokenCodec]):
             total_steps=total_steps,
             usage_window=usage_window,
         )
-        self.model, self.latent_step = channels_last(self.model), latent_step
+        self.model, self.latent_step, self.semantic = channels_last(self.model), latent_step, semantic
 
     def samples(self, batch: Tensor) -> Tensor:
         """uint8 clips `(B, T, 3, H, W)` to groups of frames `(B, 3, G group, H, W)` in [0, 1], the first frame alone in its group."""
@@ -83,6 +87,19 @@ class VideoTokenizerTraining(AutoencoderTraining[VideoTokenCodec]):
         first = self.model.group - 1
         own, found = (frames[:, :, first:].transpose(1, 2).flatten(0, 1) for frames in (samples, decoded))
         return own, found
+
+    def further_terms(self, samples: Tensor, quantized: Quantized) -> dict[str, Tensor]:
+        """What the codes do not say of the last frame of each group."""
+        if self.semantic is None:
+            return {}
+        last = samples[:, :, self.model.group - 1 :: self.model.group].transpose(1, 2)
+        return {"semantic": self.semantic(quantized.vectors.flatten(0, 1), last.flatten(0, 1))}
+
+    def configure_optimizers(self) -> Any:
+        """The same, with the head of the distillation."""
+        if self.semantic is None:
+            return super().configure_optimizers()
+        return adamw([*self.model.parameters(), *self.semantic.parameters()], self.optimisation, self.total_steps)
 
     def codes_of(self, samples: Tensor) -> list[Tensor]:
         """Those of a whole video."""

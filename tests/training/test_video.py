@@ -239,3 +239,21 @@ def test_tokens_resume_continues_exactly(videos: Path, photographs: Path, tmp_pa
         torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"] for name in ("once", "twice")
     )
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def test_a_frozen_network_is_distilled_into_the_codes(videos: Path, photographs: Path, tmp_path: Path) -> None:
+    from codec.training import SemanticDistillation
+
+    source, seen = data(videos, photographs, ClipShape(frames=5, crop=64)), list[float]()
+    training = tokenizer_training(12)
+    training.semantic, training.loss = SemanticDistillation(4, 16), WeightedSum({"mse": 1.0, "semantic": 1.0})
+    before = {name: weight.clone() for name, weight in training.semantic.state_dict().items()}
+
+    class Watch(lightning.Callback):
+        def on_train_batch_end(self, trainer: lightning.Trainer, *rest: Any) -> None:
+            seen.append(float(trainer.callback_metrics["train/semantic"]))
+
+    trainer(tmp_path, 12, Watch()).fit(training, datamodule=source)
+    assert seen[-1] < seen[0]
+    assert set(before) == {"head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias"}
+    assert not torch.equal(training.semantic.state_dict()["head.0.weight"], before["head.0.weight"])
