@@ -46,7 +46,7 @@ def run(
 
     if not source.exists():
         raise MediaError(f"{source} does not exist")
-    takes = frozenset({LMC}).union(*SUFFIXES.values())
+    takes = frozenset({LMC}).union(SUFFIXES["image"], SUFFIXES["audio"])
     files = _files(source, takes)
     first = files[0]
     chosen = model or (_named_by(first) if first.suffix == LMC else _default(first))
@@ -101,8 +101,11 @@ def _default(file: Path) -> str:
     from codec.media import open_sound
     from codec.media.kinds import kind_of
 
-    if kind_of(file) == "image":
+    kind = kind_of(file)
+    if kind == "image":
         return DEFAULT_PICTURE_TOKENS
+    if kind == "video":
+        raise UsageError(f"{file} is video, of which shards cannot hold tokens yet; take pictures, sounds or .lmc files")
     with open_sound(file) as sound:
         return default_sound_model(sound.format.rate)
 

@@ -209,3 +209,9 @@ def test_what_a_model_is_not_for_is_refused(run: partial, tmp_path: Path) -> Non
     run("encode", source, "--model", "small-tokens", "--quality", 5, code=USAGE)
     run("encode", source, "--model", "small-video", "--target-psnr", 30, code=USAGE)
     run("encode", source, "--model", "nothing", code=NO_MODEL)
+
+
+def test_shards_of_video_are_refused(run: partial, tmp_path: Path) -> None:
+    message = run("tokenize", clip(tmp_path / "clip.mp4", 2), tmp_path / "tokens", code=USAGE).stderr.decode()
+    assert "is video" in message
+    assert not (tmp_path / "tokens").exists()
