@@ -105,7 +105,9 @@ def _default(file: Path) -> str:
     if kind == "image":
         return DEFAULT_PICTURE_TOKENS
     if kind == "video":
-        raise UsageError(f"{file} is video, of which shards cannot hold tokens yet; take pictures, sounds or .lmc files")
+        raise UsageError(
+            f"{file} is video, of which shards cannot hold tokens yet; take pictures, sounds or .lmc files"
+        )
     with open_sound(file) as sound:
         return default_sound_model(sound.format.rate)
 

@@ -6,6 +6,7 @@ arXiv:2003.11282). Vectors are searched on the fly; their prior is trained besid
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ import lightning
 import torch
 from torch import Tensor
 
-from codec.entropy import float_planes
+from codec.entropy import FINEST, float_planes
 from codec.entropy.rounding import NOISE, Priced, Rounding
 from codec.models import LatentCodec, VideoLatentCodec, load_as
 from codec.models.video_frame import UNIT, motion_price
@@ -54,6 +55,7 @@ class VideoLatentTraining(lightning.LightningModule):
         start_model: checkpoint of the same config whose weights begin the run in place of the PCA of residuals.
         rounded_from: fraction of the run after which latents are rounded as in files and the analysis is fixed.
         jitter: of a frame's level around that of its clip, so that quality may change from frame to frame.
+        boost: by how much the level of the intra frame may be higher, drawn evenly from 0.
         start_batches: batches of clips that the PCA sees before the first step.
     """
 
@@ -67,13 +69,14 @@ class VideoLatentTraining(lightning.LightningModule):
         start_model: str | None = None,
         rounded_from: float = 0.8,
         jitter: float = 0.06,
+        boost: float = 0.3,
         start_batches: int = 60,
     ) -> None:
         super().__init__()
         self.model = channels_last(model)
         self.optimisation, self.total_steps = optimisation, total_steps
         self.intra, self.start_model = intra, start_model
-        self.rounded_from, self.jitter, self.start_batches = rounded_from, jitter, start_batches
+        self.rounded_from, self.jitter, self.boost, self.start_batches = rounded_from, jitter, boost, start_batches
         self._last: Given | None = None
 
     def on_fit_start(self) -> None:
@@ -100,7 +103,8 @@ class VideoLatentTraining(lightning.LightningModule):
         rounded = self.global_step >= self.rounded_from * self.total_steps
         rounding: Rounding = Priced(self.model.price) if rounded else NOISE
         level = torch.rand(len(batch), device=batch.device)
-        steps, prices = self._code(batch, level, rounding, fixed_analysis=rounded)
+        first = (level + self.boost * torch.rand_like(level)).clamp(0, 1)
+        steps, prices = self._code(batch, level, first, rounding, fixed_analysis=rounded)
         area = batch.shape[-1] * batch.shape[-2]
         rates = torch.stack([(step.bits + step.motion_bits) / area for step in steps])
         errors = torch.stack([step.error for step in steps])
@@ -114,7 +118,8 @@ class VideoLatentTraining(lightning.LightningModule):
         losses = []
         for shown in SHOWN:
             level = torch.full((1,), shown, device=batch.device)
-            steps, prices = self._code(batch[..., :height, :width], level, Priced(self.model.price), jitter=0.0)
+            first = (level + self.model.structure.intra / FINEST).clamp(0, 1)
+            steps, prices = self._code(batch[..., :height, :width], level, first, Priced(self.model.price), jitter=0.0)
             bpp = torch.stack([(step.bits + step.motion_bits) / (height * width) for step in steps])
             moving = torch.stack([step.motion_bits for step in steps]).sum() / (height * width * len(steps))
             error = torch.stack([step.error for step in steps])
@@ -132,15 +137,16 @@ class VideoLatentTraining(lightning.LightningModule):
         self,
         batch: Tensor,
         level: Tensor,
+        first: Tensor,
         rounding: Rounding,
         *,
         fixed_analysis: bool = False,
         jitter: float | None = None,
     ) -> tuple[list[Step], Tensor]:
-        """All frames after the first, at about the levels `(B,)`; what they cost, and their prices `(T - 1, B)`."""
+        """All frames after the first, at about the levels `(B,)`, that of the first aside; their costs and prices `(T - 1, B)`."""
         clips = batch.float() / 255
         grid = [side // self.model.stride for side in batch.shape[-2:]]
-        picture = self._first(clips[:, 0], level, grid)
+        picture = self._first(clips[:, 0], first, grid)
         past: tuple[Tensor, Tensor] | None = None
         vectors: Tensor | None = None
         steps, prices = [], []
@@ -169,7 +175,7 @@ class VideoLatentTraining(lightning.LightningModule):
 
     def last_inter(self, clips: Tensor, levels: Tensor) -> Given:
         """What the last frame of clips uint8 `(B, T, 3, H, W)`, T at least 3, is coded from, at levels `(B,)`."""
-        self._code(clips, levels, Priced(self.model.price), jitter=0.0)
+        self._code(clips, levels, levels, Priced(self.model.price), jitter=0.0)
         assert self._last is not None
         return self._last
 
@@ -184,11 +190,15 @@ class VideoLatentTraining(lightning.LightningModule):
     @torch.no_grad()
     def _search(self, pixels: Tensor, picture: Tensor, prices: Tensor, vectors: Tensor | None) -> Tensor:
         """The vectors of each clip of a batch."""
-        found = []
-        for i, (own, other) in enumerate(zip(pixels, picture, strict=True)):
+
+        def search(i: int) -> Tensor:
             hints = [] if vectors is None else [vectors[i].cpu()]
-            found.append(find_motion(own, other, motion_price(float(prices[i])), hints))
-        return torch.stack(found).to(pixels.device)
+            return find_motion(pixels[i], picture[i], motion_price(float(prices[i])), hints)
+
+        with ThreadPoolExecutor(
+            max(1, torch.get_num_threads())
+        ) as pool:  # compiled loops that let go of the interpreter
+            return torch.stack(list(pool.map(search, range(len(pixels))))).to(pixels.device)
 
     def _finer(self, motion: Tensor, grid: list[int]) -> Tensor:
         return motion.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : grid[0], : grid[1]]
