@@ -150,7 +150,7 @@ def _tokenize(verbs: Verbs) -> None:
     verb = _verb(
         verbs,
         "tokenize",
-        "Pictures, sounds or .lmc files to shards of tokens; goes on where it was stopped.",
+        "Pictures, sounds, videos or .lmc files to shards of tokens; goes on where it was stopped.",
     )
     verb.add_argument("source", metavar="IN", type=Path, help="folder, or one file")
     verb.add_argument("target", metavar="OUT", type=Path, help="folder for the shards")
@@ -178,7 +178,7 @@ def _tokenize(verbs: Verbs) -> None:
 
 
 def _detokenize(verbs: Verbs) -> None:
-    verb = _verb(verbs, "detokenize", "The way back: shards of tokens to pictures, sounds or .lmc files.")
+    verb = _verb(verbs, "detokenize", "The way back: shards of tokens to pictures, sounds, videos or .lmc files.")
     verb.add_argument("source", metavar="TOKENS", type=Path, help="folder of shards, or one shard")
     verb.add_argument("target", metavar="OUT", type=Path, help="folder for the files")
     verb.add_argument("--model", metavar="NAME", help="decode with this model, not the one that made the tokens")

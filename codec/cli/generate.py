@@ -40,7 +40,7 @@ def run(
     from codec.generation.files import file_of, tokens_of
     from codec.generation.generating import generate, picture_wish, sound_wish
     from codec.media.files import whole_file
-    from codec.models import SoundCodec
+    from codec.models import SoundCodec, VideoTokenCodec
 
     jobs = _jobs(target, count, force)
     sampling = Sampling(temperature, top_k, top_p, guidance, steps)
@@ -51,6 +51,10 @@ def run(
         _draw_bytes(jobs, words, generator, sampling, seed)
         return
     codec = tokens_of(load_model(model, device), model)
+    if isinstance(codec, VideoTokenCodec):
+        raise UsageError(
+            f"{model} is a model of video, which is not drawn yet; see `codec models` for pictures and sound"
+        )
     drawn_by = load_generator(find_generator(codec.coding_hash("static").hex(), generator))
     if isinstance(codec, SoundCodec):
         _refuse(("--size", size), ("--mask", mask), ("--coarse", coarse), ("--keep", keep), kind="pictures")

@@ -1,4 +1,4 @@
-"""`codec tokenize`: pictures, sounds or `.lmc` files to shards of tokens."""
+"""`codec tokenize`: pictures, sounds, videos or `.lmc` files to shards of tokens."""
 
 import json as jsonlib
 import sys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         ) -> "Iterator[ShardResult]": ...
 
 
-DEFAULT_PICTURE_TOKENS = "image-tokens-f16"
+DEFAULT_PICTURE_TOKENS, DEFAULT_VIDEO_TOKENS = "image-tokens-f16", "video-tokens"
 
 
 def run(
@@ -46,7 +46,7 @@ def run(
 
     if not source.exists():
         raise MediaError(f"{source} does not exist")
-    takes = frozenset({LMC}).union(SUFFIXES["image"], SUFFIXES["audio"])
+    takes = frozenset({LMC}).union(*SUFFIXES.values())
     files = _files(source, takes)
     first = files[0]
     chosen = model or (_named_by(first) if first.suffix == LMC else _default(first))

@@ -11,7 +11,7 @@ from torch import Tensor
 from codec.container import AudioFields, ImageFields
 from codec.errors import MediaError, UsageError
 from codec.generation.conditions import Condition, coarse_vectors
-from codec.generation.files import Tokens, record_of
+from codec.generation.files import Still, record_of
 from codec.generation.model import TokenModel
 from codec.generation.patterns import EMPTY
 from codec.generation.records import TokenRecord
@@ -125,7 +125,7 @@ def _condition(wishes: Sequence[Wish]) -> Condition:
     return Condition(torch.tensor(labels) if labels else None, torch.stack(coarse) if coarse else None)
 
 
-def _read_codes(codec: Tokens, path: Path, planes: int) -> TokenRecord:
+def _read_codes(codec: Still, path: Path, planes: int) -> TokenRecord:
     """Codes of a file that must be of the codec's kind."""
     if not path.exists():
         raise MediaError(f"{path} does not exist")

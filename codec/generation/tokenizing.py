@@ -12,7 +12,7 @@ import torch
 
 from codec.coding import crc32c
 from codec.errors import CodecError, UsageError
-from codec.generation.files import Tokens, record_of, source_of, tokens_of
+from codec.generation.files import Tokens, records_of, source_of, tokens_of
 from codec.generation.shards import ShardFormat, open_shard, shard_path, shards_in, write_shard
 from codec.models import load
 
@@ -124,9 +124,10 @@ def tokenise_shard(task: ShardTask, recipe: Recipe) -> ShardResult:
     records, failures = [], []
     for file, key in task.files:
         try:
-            record = record_of(codec, file, key, len(source.alphabets))
-            record.check(source)
-            records.append(record)
+            found = list(records_of(codec, file, key, len(source.alphabets)))
+            for record in found:
+                record.check(source)
+            records += found
         except CodecError as error:
             failures.append((str(error), error.exit_code))
     if records:

@@ -8,23 +8,29 @@ Its first frame is a group alone, so that a picture is a video of one frame; all
 """
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from codec.container import Head, Section, SectionType, VideoFields, Writer
 from codec.container.byte_reader import ByteReader, pack_varint
+from codec.container.head import HASH_BYTES
+from codec.container.times import pace_section
 from codec.entropy import EntropyModel, Layout, StaticTokenPrior, walk
 from codec.entropy.driver import is_outside, source_of
 from codec.errors import BitstreamError, UsageError
-from codec.models.base import PLAIN, Encoding
+from codec.media.video import VideoFormat
+from codec.models.base import PLAIN, Encoding, PriorName
 from codec.models.tokenizer import Tokenizer
 from codec.models.video import VideoFiles
 from codec.models.video_frame import JointStream, JointWriter
 from codec.models.video_rate import CutDetector
+from codec.models.video_reading import CodedVideo
 from codec.models.video_writing import Group
 from codec.quantizers import Quantizer
 from codec.types import Codes, Plane
@@ -128,12 +134,48 @@ class VideoTokenCodec(VideoFiles, Tokenizer[CausalNetwork]):
         """Of the quantizer."""
         return tuple(self.quantizer.codebook_sizes)
 
-    def groups(self, frames: Iterable[Tensor], rate: Fraction, encoding: Encoding = PLAIN) -> Iterator[Group]:
-        """Frames uint8 `(3, H, W)` of one size to chunks of groups, as they come."""
-        writer = _ChunkWriter(self, self.priors()[self.choose_prior(encoding)])
+    def layers(self, frames: Iterable[Tensor]) -> Iterator["Layer"]:
+        """Frames uint8 `(3, H, W)` of one size to layers of codes, as they come."""
+        cuts, scene, count, waiting, begins = CutDetector(), SceneEncoder(self), 0, 0, True
         for frame in frames:
-            yield from writer.push(frame)
-        yield from writer.end_scene()
+            cut = cuts.is_cut(frame)
+            if cut or count > (self.scene - 1) * self.group:
+                yield from (Layer(codes, waiting, begins) for codes in scene.finish())
+                scene, count, waiting, begins = SceneEncoder(self), 0, 0, True
+            count, waiting = count + 1, waiting + 1
+            for codes in scene.push(frame):
+                yield Layer(codes, waiting, begins)
+                waiting, begins = 0, False
+        yield from (Layer(codes, waiting, begins) for codes in scene.finish())
+
+    def scenes(self, frames: Iterable[Tensor]) -> Iterator["Scene"]:
+        """The same, a scene at a time."""
+        held: list[Layer] = []
+        for layer in self.layers(frames):
+            if held and layer.begins:
+                yield Scene.of(held)
+                held = []
+            held.append(layer)
+        if held:
+            yield Scene.of(held)
+
+    def groups(self, frames: Iterable[Tensor], rate: Fraction, encoding: Encoding = PLAIN) -> Iterator[Group]:
+        """Frames uint8 `(3, H, W)` of one size to chunks of layers, as they come."""
+        return self.chunks(self.layers(frames), self.choose_prior(encoding))
+
+    def chunks(self, layers: Iterable["Layer"], prior: PriorName) -> Iterator[Group]:
+        """Layers of codes to chunks."""
+        held, first, entropy_model = list[Layer](), 0, self.priors()[prior]
+        for layer in layers:
+            if held and layer.begins:
+                yield _chunk(entropy_model, held, first)
+                held, first = [], first + sum(one.frames for one in held)
+            held.append(layer)
+            if len(held) == self.chunk:
+                yield _chunk(entropy_model, held, first)
+                held, first = [], first + sum(one.frames for one in held)
+        if held:
+            yield _chunk(entropy_model, held, first)
 
     def reader(self, size: tuple[int, int], coding_hash: bytes) -> "ChunkReader":
         """Of the groups of a video of this height and width."""
@@ -142,6 +184,35 @@ class VideoTokenCodec(VideoFiles, Tokenizer[CausalNetwork]):
     def codes_reader(self, size: tuple[int, int], coding_hash: bytes) -> "ChunkReader":
         """The same without pictures."""
         return ChunkReader(self, self.priors_by_hash()[coding_hash], size, pixels=False)
+
+    def read_scenes(self, source: BinaryIO) -> tuple[VideoFormat, Iterator["Scene"]]:
+        """The format of a `.lmc` file, and its codes, a scene at a time, without the decoder network."""
+        coded = CodedVideo(self.hashes(), source, partial=False)
+        return coded.format, self._scenes_of(coded)
+
+    def _scenes_of(self, coded: CodedVideo) -> Iterator["Scene"]:
+        reader = self.codes_reader(coded.size, coded.coding_hash)
+        held, begins = list[Layer](), True
+        for one in coded.shown(reader):
+            if not one.found.numel():
+                held[-1] = replace(held[-1], frames=held[-1].frames + 1)
+                continue
+            begins = reader.begins
+            if held and begins:
+                yield Scene.of(held)
+                held = []
+            held.append(Layer(one.found.view(*reader.grid, -1), 1, begins))
+        yield Scene.of(held)
+
+    def write_scene(self, format: VideoFormat, scene: "Scene", sink: BinaryIO, prior: PriorName) -> None:
+        """Write the codes of one scene as a file of its own."""
+        base, pace = format.time_base, 1 / (format.rate * format.time_base)
+        fields = VideoFields(format.width, format.height, 0, base.numerator, base.denominator)
+        writer = Writer(sink, Head(fields, self.coding_hash(prior)[:HASH_BYTES], self.alphabets, chunk_major=True))
+        writer.write(pace_section(pace))
+        for group in self.chunks(scene.layers(self.group), prior):
+            writer.write(Section(SectionType.CODES, chunk=group.first, payload=group.payload), indexed=group.is_entry)
+        writer.finish(scene.frames, index=True)
 
     def hash_of(self, encoding: Encoding) -> bytes:
         """That of the prior that is asked for."""
@@ -209,45 +280,53 @@ class SceneDecoder:
         return frames[0, :, first:].clamp(0, 1).cpu()
 
 
-class _ChunkWriter:
-    """Frames of one video to chunks.
+@dataclass(frozen=True)
+class Layer:
+    """The codes of one group of frames.
 
-    Args:
-        model: of the codec.
-        prior: of the codes.
+    Attributes:
+        codes: int64 `(h, w, Q)`.
+        frames: how many it stands for.
+        begins: whether a scene begins with it.
     """
 
-    def __init__(self, model: VideoTokenCodec, prior: EntropyModel) -> None:
-        self._model, self._prior, self._cuts = model, prior, CutDetector()
-        self._scene, self._begins = SceneEncoder(model), True
-        self._held: list[Tensor] = []
-        self._first = self._frames = self._in_scene = 0
+    codes: Tensor
+    frames: int
+    begins: bool
 
-    def push(self, frame: Tensor) -> Iterator[Group]:
-        """Take one frame; the chunks that end before it, or with it."""
-        if self._cuts.is_cut(frame) or self._in_scene > (self._model.scene - 1) * self._model.group:
-            yield from self.end_scene()
-        self._held += self._scene.push(frame)
-        self._frames, self._in_scene = self._frames + 1, self._in_scene + 1
-        if len(self._held) >= self._model.chunk:
-            yield self._chunk()
 
-    def end_scene(self) -> Iterator[Group]:
-        """What is held, and a new scene."""
-        self._held += self._scene.finish()
-        if self._held:
-            yield self._chunk()
-        self._scene, self._begins, self._in_scene = SceneEncoder(self._model), True, 0
+@dataclass(frozen=True)
+class Scene:
+    """The codes of one scene.
 
-    def _chunk(self) -> Group:
-        count, entry = self._frames - self._first, self._begins
-        planes = list(torch.stack(self._held).movedim(-1, 0).contiguous())
-        writer = JointWriter()
-        layout = Layout(tuple(tuple(plane.shape) for plane in planes))
-        walk(self._prior, layout, source_of(self._prior, planes), writer)
-        group = Group(self._first, count, pack_varint(2 * count + entry) + writer.finish(), entry)
-        self._held, self._begins, self._first = [], False, self._frames
-        return group
+    Attributes:
+        codes: int64 `(Q, layers, h, w)`.
+        frames: how many it has.
+    """
+
+    codes: Tensor
+    frames: int
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer]) -> "Scene":
+        """Its layers put together."""
+        return cls(torch.stack([layer.codes for layer in layers]).movedim(-1, 0), sum(layer.frames for layer in layers))
+
+    def layers(self, group: int) -> Iterator[Layer]:
+        """The way back."""
+        left = self.frames
+        for t, codes in enumerate(self.codes.movedim(0, -1)):
+            count = min(left, group if t else 1)
+            yield Layer(codes, count, t == 0)
+            left -= count
+
+
+def _chunk(prior: EntropyModel, layers: Sequence[Layer], first: int) -> Group:
+    count, entry = sum(layer.frames for layer in layers), layers[0].begins
+    planes = list(torch.stack([layer.codes for layer in layers]).movedim(-1, 0).contiguous())
+    writer = JointWriter()
+    walk(prior, Layout(tuple(tuple(plane.shape) for plane in planes)), source_of(prior, planes), writer)
+    return Group(first, count, pack_varint(2 * count + entry) + writer.finish(), entry)
 
 
 class ChunkReader:
@@ -258,11 +337,16 @@ class ChunkReader:
         prior: that the file names.
         size: height and width.
         pixels: make pictures; without, codes.
+
+    Attributes:
+        grid: rows and columns of a layer.
+        begins: whether a scene began with the layer that was read last.
     """
 
     def __init__(self, model: VideoTokenCodec, prior: EntropyModel, size: tuple[int, int], *, pixels: bool) -> None:
         self._model, self._prior, self._size, self._pixels = model, prior, size, pixels
-        self._grid = tuple(-(-side // model.stride) for side in size)
+        self.grid = tuple(-(-side // model.stride) for side in size)
+        self.begins = True
         self._scene: SceneDecoder | None = None
 
     def forget(self) -> None:
@@ -287,7 +371,8 @@ class ChunkReader:
             codes = self._codes(payload[source.position :], count, begins=begins)
             left = count
             for group in codes:
-                frames = self._frames(group, 1 if begins and left == count else self._model.group)
+                self.begins = begins and left == count
+                frames = self._frames(group, 1 if self.begins else self._model.group)
                 yield from frames[:left]
                 left -= min(left, len(frames))
         except BitstreamError as error:
@@ -301,13 +386,13 @@ class ChunkReader:
             raise BitstreamError(f"a chunk has 1 to {most} frames, this one {count}")
         groups = -(-(count - 1) // self._model.group) + 1 if begins else -(-count // self._model.group)
         source = JointStream(stream)
-        layout = Layout(((groups, *self._grid),) * len(self._prior.codebook_sizes))
+        layout = Layout(((groups, *self.grid),) * len(self._prior.codebook_sizes))
         known = walk(self._prior, layout, source)
         source.finish()
         for codes, alphabet in zip(known.codes, self._prior.codebook_sizes, strict=True):
             if is_outside(codes, alphabet):
                 raise BitstreamError(f"codes leave [0, {alphabet})")
-        return torch.stack([torch.from_numpy(codes).view(groups, *self._grid) for codes in known.codes], -1)
+        return torch.stack([torch.from_numpy(codes).view(groups, *self.grid) for codes in known.codes], -1)
 
     def _frames(self, codes: Tensor, count: int) -> list[Tensor]:
         if not self._pixels:

@@ -211,7 +211,39 @@ def test_what_a_model_is_not_for_is_refused(run: partial, tmp_path: Path) -> Non
     run("encode", source, "--model", "nothing", code=NO_MODEL)
 
 
-def test_shards_of_video_are_refused(run: partial, tmp_path: Path) -> None:
-    message = run("tokenize", clip(tmp_path / "clip.mp4", 2), tmp_path / "tokens", code=USAGE).stderr.decode()
-    assert "is video" in message
-    assert not (tmp_path / "tokens").exists()
+@pytest.mark.parametrize("format", ["npy", "parquet"])
+def test_scenes_become_records_and_come_back(run: partial, tmp_path: Path, format: str) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    clip(source / "clip.mkv", 40)
+    run("tokenize", source, tmp_path / "tokens", "--model", "small-tokens", "--format", format)
+    run("detokenize", tmp_path / "tokens", tmp_path / "out", "--format", "y4m")
+    names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.y4m"))
+    assert names == ["clip/00000.y4m", "clip/00001.y4m", "clip/00002.y4m"]
+    run("encode", source / "clip.mkv", "--model", "small-tokens")
+    run("decode", source / "clip.lmc", tmp_path / "whole.y4m")
+    scenes = np.concatenate([pictures(tmp_path / "out" / name) for name in names])
+    assert np.array_equal(scenes, pictures(tmp_path / "whole.y4m"))
+
+
+def test_tokens_of_a_file_are_those_of_its_video(run: partial, tmp_path: Path) -> None:
+    from codec.generation import TokenDataset
+
+    for name in ("raw", "coded"):
+        (tmp_path / name).mkdir()
+    clip(tmp_path / "raw" / "clip.mkv", 23)
+    run("encode", tmp_path / "raw" / "clip.mkv", tmp_path / "coded" / "clip.lmc", "--model", "small-tokens")
+    found = []
+    for name in ("raw", "coded"):
+        run("tokenize", tmp_path / name, tmp_path / f"{name}-tokens", "--model", "small-tokens")
+        data = TokenDataset(tmp_path / f"{name}-tokens")
+        found.append([data.record(i) for i in range(len(data))])
+    assert [record.key for record in found[0]] == [record.key for record in found[1]] == ["clip/00000", "clip/00001"]
+    for one, two in zip(*found, strict=True):
+        assert np.array_equal(one.codes, two.codes)
+        assert one.media == two.media
+
+
+def test_no_videos_are_drawn_yet(run: partial, tmp_path: Path) -> None:
+    message = run("generate", "--model", "small-tokens", tmp_path / "new.mp4", code=USAGE).stderr.decode()
+    assert "not drawn yet" in message
