@@ -17,6 +17,7 @@ from codec.coding import Decoder, Encoder
 from codec.entropy.base import EntropyModel, Layout, Step
 from codec.entropy.driver import is_outside, source_of, walk
 from codec.entropy.neighbour import as_frames
+from codec.entropy.video_lattice import VideoTokenPrior
 from codec.errors import BitstreamError
 
 
@@ -176,6 +177,8 @@ def _lockstep(model: EntropyModel, grid: tuple[int, ...], counts: Sequence[int],
     most = len(model.codebook_sizes)
     if not all(model.codebook_sizes) or set(model.layout(grid).grids) != {grid}:
         raise ValueError(f"packets need a model of tokens, and all planes on the grid {grid}")
+    if number > 1 and isinstance(model, VideoTokenPrior):
+        raise ValueError("packets stand side by side as frames, and frames of this model see each other")
     if len(counts) != number or not all(1 <= count <= most for count in counts):
         raise ValueError(f"{number} packets need as many counts of planes in 1..{most}, got {list(counts)}")
     frames, rows, columns = as_frames(torch.empty(grid, dtype=torch.int8), batched=False).shape

@@ -23,6 +23,7 @@ from codec.entropy import (
     Rows,
     StaticTokenPrior,
     Step,
+    VideoTokenPrior,
     decode_packets,
     encode_chunk,
     encode_packets,
@@ -43,8 +44,9 @@ def built(path: Path) -> Any:
 
 
 def takes_packets(model: Any) -> bool:
-    """Whether it is a model of tokens whose planes share one grid."""
-    return all(model.codebook_sizes) and set(model.layout((4, 5)).grids) == {(4, 5)}
+    """Whether it is a model of tokens whose planes share one grid, and whose frames do not see each other."""
+    alone = not isinstance(model, VideoTokenPrior)
+    return alone and all(model.codebook_sizes) and set(model.layout((4, 5)).grids) == {(4, 5)}
 
 
 CONFIGS = [path for path in sorted(Path("configs/entropy").glob("*.yaml")) if takes_packets(built(path))]
@@ -234,3 +236,10 @@ def test_what_is_no_set_of_packets_is_refused(over_time: Any) -> None:
         encode_packets(over_time, [planes[0] + 16, *planes[1:]])
     with pytest.raises(ValueError, match="model of tokens"):
         encode_packets(FactorisedLatentPrior(3), [torch.zeros(2, 3, 1, 4, dtype=torch.int64)])
+
+
+def test_frames_that_see_each_other_are_no_packets() -> None:
+    model = VideoTokenPrior([[3]], embedding_dim=2, width=4, key_dim=2)
+    encode_packets(model, [torch.zeros(1, 2, 3, 3, dtype=torch.int64)])
+    with pytest.raises(ValueError, match="see each other"):
+        encode_packets(model, [torch.zeros(2, 2, 3, 3, dtype=torch.int64)])
