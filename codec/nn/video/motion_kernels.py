@@ -110,6 +110,18 @@ def ramps(length, block, overlap, blocks):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def compensate(reference, motion, block, overlap, margin, picture):  # type: ignore[no-untyped-def]
     """Add to a picture `(C, H, W)` what the vectors make of the reference `(C, H + 2 margin, W + 2 margin)`."""
+    _overlapped(reference, motion, block, overlap, margin, picture, False)
+
+
+@njit(cache=True, nogil=True)
+def spread(gradient, motion, block, overlap, margin, onto):  # type: ignore[no-untyped-def]
+    """The adjoint of `compensate`: add the gradient of the picture to that of the reference."""
+    _overlapped(onto, motion, block, overlap, margin, gradient, True)
+
+
+@njit(cache=True, nogil=True)
+def _overlapped(reference, motion, block, overlap, margin, picture, back):  # type: ignore[no-untyped-def]
+    """From reference to picture, weighted where blocks overlap, or back."""
     channels, height, width = picture.shape
     _, rows, columns = motion.shape
     down_weights, right_weights = ramps(height, block, overlap, rows), ramps(width, block, overlap, columns)
@@ -118,33 +130,21 @@ def compensate(reference, motion, block, overlap, margin, picture):  # type: ign
     for r in range(rows):
         for q in range(columns):
             top, left = r * block - overlap // 2, q * block - overlap // 2
+            down, right = motion[0, r, q], motion[1, r, q]
             for c in range(channels):
-                down, right = motion[0, r, q], motion[1, r, q]
-                interpolate(reference[c], margin + top, margin + left, down, right, values, between)
-                for i in range(max(0, -top), min(side, height - top)):
-                    for j in range(max(0, -left), min(side, width - left)):
-                        picture[c, top + i, left + j] += down_weights[r, i] * right_weights[q, j] * values[i, j]
-
-
-@njit(cache=True, nogil=True)
-def spread(gradient, motion, block, overlap, margin, onto):  # type: ignore[no-untyped-def]
-    """The adjoint of `compensate`: add the gradient of the picture to that of the reference."""
-    channels, height, width = gradient.shape
-    _, rows, columns = motion.shape
-    down_weights, right_weights = ramps(height, block, overlap, rows), ramps(width, block, overlap, columns)
-    side = block + overlap
-    values, between = np.empty((side, side), np.float32), np.empty((side + TAPS - 1, side), np.float32)
-    for r in range(rows):
-        for q in range(columns):
-            top, left = r * block - overlap // 2, q * block - overlap // 2
-            for c in range(channels):
-                values[:] = 0
+                if back:
+                    values[:] = 0
+                else:
+                    interpolate(reference[c], margin + top, margin + left, down, right, values, between)
                 for i in range(max(0, -top), min(side, height - top)):
                     for j in range(max(0, -left), min(side, width - left)):
                         weight = down_weights[r, i] * right_weights[q, j]
-                        values[i, j] = weight * gradient[c, top + i, left + j]
-                down, right = motion[0, r, q], motion[1, r, q]
-                _spread(values, margin + top, margin + left, down, right, onto[c], between)
+                        if back:
+                            values[i, j] = weight * picture[c, top + i, left + j]
+                        else:
+                            picture[c, top + i, left + j] += weight * values[i, j]
+                if back:
+                    _spread(values, margin + top, margin + left, down, right, reference[c], between)
 
 
 @njit(cache=True, nogil=True)
