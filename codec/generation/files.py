@@ -23,7 +23,7 @@ from codec.media.video import VideoFormat, chroma_for
 from codec.models import Codec, SoundCodec, TokenCodec, VideoTokenCodec
 from codec.models.base import PriorName
 from codec.models.sound_writing import SoundFrames
-from codec.models.video_tokens import Scene
+from codec.models.video_scenes import Scene
 from codec.types import Codes, Media, Plane
 
 Still: TypeAlias = TokenCodec | SoundCodec

@@ -11,7 +11,7 @@ from codec.container import Reader, SectionType
 from codec.errors import BitstreamError, UsageError
 from codec.models import Encoding, VideoTokenCodec, load, save
 from codec.models.sound_reading import Excerpt
-from codec.models.video_tokens import SceneEncoder
+from codec.models.video_scenes import SceneEncoder
 from codec.types import Media
 from tests.models.video_models import moving_clip
 from tests.models.video_token_models import CONFIG, small_video_tokens
