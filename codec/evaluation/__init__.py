@@ -4,7 +4,7 @@ from codec.evaluation.alignment import Alignment, align
 from codec.evaluation.banding import Banding, BandingMeter, banding_index
 from codec.evaluation.baselines import BASELINES, Baseline, CodedImage
 from codec.evaluation.bd_rate import bd_rate, bd_rate_or_none
-from codec.evaluation.block_matching import find_motion
+from codec.evaluation.block_matching import match_blocks
 from codec.evaluation.codebook import CodebookUsage
 from codec.evaluation.curves import (
     JPEG_ANCHOR,
@@ -103,9 +103,9 @@ __all__ = [
     "code_with_sound_model",
     "compare_curves",
     "compare_point",
-    "find_motion",
     "is_continuous",
     "likeness",
+    "match_blocks",
     "measure",
     "measure_curve",
     "measure_model_curve",

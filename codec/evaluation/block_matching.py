@@ -21,7 +21,7 @@ GAIN = (
 NOTHING_FOUND = 256 * BLOCK * BLOCK
 
 
-def find_motion(source: Pixels, target: Pixels) -> Motion:
+def match_blocks(source: Pixels, target: Pixels) -> Motion:
     """Where each block of `source` lies in `target`.
 
     Args:

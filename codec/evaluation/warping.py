@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codec.evaluation.block_matching import BLOCK, Motion, Pixels, find_motion
+from codec.evaluation.block_matching import BLOCK, Motion, Pixels, match_blocks
 from codec.evaluation.luma import luma_levels
 
 RELATIVE, ABSOLUTE = 0.01, 0.5  # of the check: how far motion there and back may miss, in squared pixels
@@ -47,7 +47,7 @@ class WarpingMeter:
             return
         after = luma_levels(original).numpy(), original.contiguous().numpy(), decoded.contiguous().numpy()
         if self._before is not None:
-            forward, backward = find_motion(self._before[0], after[0]), find_motion(after[0], self._before[0])
+            forward, backward = match_blocks(self._before[0], after[0]), match_blocks(after[0], self._before[0])
             seen = visible(forward, backward, original.shape[1], original.shape[2])
             if seen.any():
                 errors = [_error(self._before[i], after[i], forward, seen) for i in (2, 1)]

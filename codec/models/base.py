@@ -26,7 +26,7 @@ class Encoding:
         roi: region of interest, float `(H, W)` in [0, 1] in pixels: 1 where quality matters most.
         effort: steps of refinement of the latent for this picture; 0 is fast.
         progressive: coarse planes first, so that the front of the file is a coarse picture.
-        bitrate: bits a second of file, at most, for sound; as many planes as fit.
+        bitrate: bits a second of file: of sound at most, as many planes as fit; of video on average.
         packet_ms: milliseconds of a packet of sound; shorter ones cost more and wait less.
     """
 
@@ -42,8 +42,9 @@ class Encoding:
     packet_ms: float | None = None
 
     def __post_init__(self) -> None:
-        targets = {"quality": self.quality, "target size": self.target_bytes, "target bpp": self.target_bpp}
-        given = [name for name, value in (targets | {"target PSNR": self.target_psnr}).items() if value is not None]
+        targets = {"target size": self.target_bytes, "target bpp": self.target_bpp, "target PSNR": self.target_psnr}
+        asked = {"quality": self.quality, "bitrate": self.bitrate} | targets
+        given = [name for name, value in asked.items() if value is not None]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} exclude each other")
         if self.quality is not None and not 1 <= self.quality <= 100:
@@ -57,27 +58,40 @@ class Encoding:
             raise UsageError(f"effort must be at least 0, got {self.effort}")
 
     def check_picture(self) -> None:
-        """Refuse what only a model of sound can do."""
-        for name, value in (("a bitrate", self.bitrate), ("a packet length", self.packet_ms)):
+        """Refuse what only a model of sound or of video can do."""
+        for name, value, media in (
+            ("a bitrate", self.bitrate, "sound and video"),
+            ("a packet length", self.packet_ms, "sound"),
+        ):
             if value is not None:
-                raise UsageError(f"this is a model of pictures; {name} is for sound")
+                raise UsageError(f"this is a model of pictures; {name} is for {media}")
 
     def check_sound(self) -> None:
         """Refuse what only a model of pictures can do."""
         self.check_fixed_rate("this is a model of sound, whose rate is its bitrate")
 
+    def check_video(self) -> None:
+        """Refuse what a model of video, which has a quality or a bitrate, cannot do."""
+        for name, given in self._of_pictures().items():
+            if given:
+                raise UsageError(f"this is a model of video with a quality or a bitrate; {name} is for pictures")
+        if self.packet_ms is not None:
+            raise UsageError("this is a model of video; a packet length is for sound")
+
     def check_fixed_rate(self, models: str = "this model has one fixed rate") -> None:
         """Refuse what only a model of continuous rate can do."""
-        asked = {
-            "quality": self.quality is not None,
+        for name, given in ({"quality": self.quality is not None} | self._of_pictures()).items():
+            if given:
+                raise UsageError(f"{models}; {name} is for models with continuous quality")
+
+    def _of_pictures(self) -> dict[str, bool]:
+        """What is asked for that only pictures of continuous rate have."""
+        return {
             "a target": any(value is not None for value in (self.target_bytes, self.target_bpp, self.target_psnr)),
             "a region of interest": self.roi is not None,
             "effort": self.effort > 0,
             "progressive order": self.progressive,
         }
-        for name, given in asked.items():
-            if given:
-                raise UsageError(f"{models}; {name} is for models with continuous quality")
 
 
 PLAIN = Encoding()

@@ -156,29 +156,29 @@ class FrameCoder:
         down, right = (side * self._intra.stride - have for side, have in zip(self._grid, frame.shape[1:], strict=True))
         return F.pad(frame[None].float() / 255, (0, right, 0, down), mode="replicate")
 
-    def encode_intra(self, x: Tensor, gain: int, writer: Recorder) -> Reference:
-        """A padded frame by itself."""
+    def encode_intra(self, x: Tensor, gain: int, *recorders: Recorder) -> Reference:
+        """A padded frame by itself; recorders see all that a stream must hold."""
         prior = self._intra.prior
         planes = prior.analyse(self._intra.analyse(x), gain)
-        return self._intra_reference(gain, RoundedLatent(_flat(planes), self._price), writer)
+        return self._intra_reference(gain, RoundedLatent(_flat(planes), self._price), *recorders)
 
     def decode_intra(self, gain: int, source: Source) -> Reference:
         """The same from a stream."""
         return self._intra_reference(gain, source)
 
     @torch.inference_mode()
-    def encode_inter(self, x: Tensor, before: Reference, gain: int, writer: Recorder) -> Reference:
+    def encode_inter(self, x: Tensor, before: Reference, gain: int, *recorders: Recorder) -> Reference:
         """A padded frame given the one before."""
         assert before.picture is not None
         hints = [] if before.motion is None else [torch.from_numpy(before.motion)]
         worth = motion_price(float(self._intra.distortion_price(torch.tensor(gain / FINEST))))
         wanted = find_motion(x[0], before.picture[0], worth, hints)
-        motion = self._code_motion(before, RoundedLatent(_flat([wanted.double()])), writer)
+        motion = self._code_motion(before, RoundedLatent(_flat([wanted.double()])), *recorders)
         prediction, levels = self._predicted(before, motion), self._levels(gain)
         latent = self._inter.analysis(x.to(self._device), prediction, levels).cpu()
         layout = self._layout(before, motion, gain)
         source = RoundedLatent(_flat(self._inter.prior.analyse(latent, gain)), self._price)
-        return self._inter_reference(layout, before, motion, prediction, source, writer)
+        return self._inter_reference(layout, before, motion, prediction, source, *recorders)
 
     def grids(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
         """Of the planes of an intra frame, and of one that follows another."""

@@ -5,7 +5,6 @@ frame ─analysis, given the prediction─► latent ─prior, given past intege
 frame ◄─synthesis, given the prediction─ latent ◄──────────────────────────── bytes
 """
 
-import io
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import cast
@@ -15,23 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from codec.container.byte_reader import ByteReader, pack_varint
 from codec.container.head import HASH_BYTES
 from codec.entropy import FIXED_POINT, EntropyModel, GivenCodes, Step
-from codec.entropy.levels import FINEST
-from codec.errors import BitstreamError, UsageError
+from codec.errors import UsageError
 from codec.models.base import PLAIN, Encoding, PriorName
 from codec.models.hashing import digest, model_tensors, module_classes
 from codec.models.latent import LatentCodec
 from codec.models.rate import gain_of
 from codec.models.video import VideoFiles
-from codec.models.video_frame import FrameCoder, InterCodec, JointStream, JointWriter, Reference
-from codec.models.video_rate import ConstantBitrate, ConstantQuality, CutDetector, RateControl, Structure
+from codec.models.video_frame import FrameCoder, InterCodec
+from codec.models.video_groups import MOST_FRAMES, GroupReader, GroupWriter
+from codec.models.video_rate import ConstantBitrate, ConstantQuality, RateControl, Structure
 from codec.models.video_writing import Group
 from codec.types import Codes, Plane
 
-_INTRA = 1
-MOST_FRAMES = 1 << 12  # of a group
 SECTION_BITS = 8 * 14  # of a group beside its payload
 
 
@@ -67,20 +63,20 @@ class VideoLatentCodec(VideoFiles, nn.Module):
 
     def groups(self, frames: Iterable[Tensor], rate: Fraction, encoding: Encoding = PLAIN) -> Iterator[Group]:
         """Frames uint8 `(3, H, W)` of one size to groups, as they come."""
-        coder: _GroupWriter | None = None
+        coder: GroupWriter | None = None
         for frame in frames:
             if coder is None:
                 size = (frame.shape[1], frame.shape[2])
-                coder = _GroupWriter(self, self._coder(size), self._control(rate, encoding))
+                coder = GroupWriter(self._coder(size), self._control(rate, encoding), self.structure, self.group)
             yield from coder.push(frame)
         if coder is not None:
             yield from coder.flush()
 
-    def reader(self, size: tuple[int, int], coding_hash: bytes) -> "GroupReader":
+    def reader(self, size: tuple[int, int], coding_hash: bytes) -> GroupReader:
         """Of the groups of a video of this height and width."""
         return GroupReader(self._coder(size), size)
 
-    def codes_reader(self, size: tuple[int, int], coding_hash: bytes) -> "GroupReader":
+    def codes_reader(self, size: tuple[int, int], coding_hash: bytes) -> GroupReader:
         """The same without pictures."""
         return GroupReader(FrameCoder(self.intra, self.inter, size, self.price, pixels=False), size)
 
@@ -93,10 +89,11 @@ class VideoLatentCodec(VideoFiles, nn.Module):
         if x.ndim != 5 or x.shape[:2] != (1, 3) or x.dtype != torch.uint8:
             raise ValueError(f"expected frames uint8 (1, 3, T, H, W), got {x.dtype} {tuple(x.shape)}")
         coder, gain = self._coder((x.shape[3], x.shape[4])), gain_of(quality)
-        before = coder.encode_intra(coder.padded(x[0, :, 0]), self._gain_at(gain, 0), JointWriter())
+        gains = self._gains(gain, x.shape[2])
+        before = coder.encode_intra(coder.padded(x[0, :, 0]), gains[0])
         coded = [before.codes]
         for t in range(1, x.shape[2]):
-            before = coder.encode_inter(coder.padded(x[0, :, t]), before, self._gain_at(gain, t), JointWriter())
+            before = coder.encode_inter(coder.padded(x[0, :, t]), before, gains[t])
             coded.append(before.codes)
         intra, inter = coder.grids()
         planes = [torch.from_numpy(codes).view(1, *grid) for codes, grid in zip(coded[0], intra, strict=True)]
@@ -108,20 +105,24 @@ class VideoLatentCodec(VideoFiles, nn.Module):
         """Codes to pixels `(1, 3, T, h * stride, w * stride)`, float in [0, 1]; the caller crops to the true size."""
         first = len(self.intra.prior.codebook_sizes)
         rows, columns = codes.planes[first - 1].codes.shape[-2:]
-        coder, gain = self._coder((rows * self.stride, columns * self.stride)), codes.gain or 0
+        coder = self._coder((rows * self.stride, columns * self.stride))
         intra, inter = (
             [plane.codes[0].numpy() for plane in part] for part in (codes.planes[:first], codes.planes[first:])
         )
-        before = coder.decode_intra(self._gain_at(gain, 0), GivenCodes([plane.ravel() for plane in intra]))
+        frames = len(inter[0]) if inter else 0
+        gains = self._gains(codes.gain or 0, 1 + frames)
+        before = coder.decode_intra(gains[0], GivenCodes([plane.ravel() for plane in intra]))
         pictures = [before.picture]
-        for t in range(len(inter[0]) if inter else 0):
+        for t in range(frames):
             flat = [plane[t].ravel() for plane in inter]
-            before = coder.decode_inter(before, self._gain_at(gain, t + 1), _Frame(flat))
+            before = coder.decode_inter(before, gains[1 + t], _Frame(flat))
             pictures.append(before.picture)
         return torch.stack([cast(Tensor, picture) for picture in pictures], 2)
 
-    def _gain_at(self, gain: int, t: int) -> int:
-        return min(FINEST, max(0, gain + self.structure.offset(t)))
+    def _gains(self, gain: int, frames: int) -> list[int]:
+        """Of the frames of a clip."""
+        control = ConstantQuality(gain)
+        return [control.gain(self.structure.offset(t), intra=t == 0) for t in range(frames)]
 
     @property
     def alphabets(self) -> tuple[int, ...]:
@@ -130,20 +131,7 @@ class VideoLatentCodec(VideoFiles, nn.Module):
 
     def check(self, encoding: Encoding) -> None:
         """Refuse what it cannot do."""
-        asked = {
-            "a target": any(
-                target is not None for target in (encoding.target_bytes, encoding.target_bpp, encoding.target_psnr)
-            ),
-            "a region of interest": encoding.roi is not None,
-            "effort": encoding.effort > 0,
-            "progressive order": encoding.progressive,
-            "a packet length": encoding.packet_ms is not None,
-        }
-        for name, given in asked.items():
-            if given:
-                raise UsageError(f"this is a model of video with a quality or a bitrate; {name} is not for it")
-        if encoding.quality is not None and encoding.bitrate is not None:
-            raise UsageError("quality and bitrate exclude each other")
+        encoding.check_video()
         if encoding.prior not in (None, "learned"):
             raise UsageError(f"this model has no {encoding.prior} prior, only its own")
 
@@ -210,102 +198,6 @@ class VideoLatentCodec(VideoFiles, nn.Module):
         self.inter.motion.thaw()
 
 
-class _GroupWriter:
-    """Frames of one video to groups.
-
-    Args:
-        model: for its structure.
-        coder: of frames of this size.
-        control: of their quality.
-    """
-
-    def __init__(self, model: VideoLatentCodec, coder: FrameCoder, control: RateControl) -> None:
-        self._model, self._coder, self._control = model, coder, control
-        self._cuts = CutDetector()
-        self._before: Reference | None = None
-        self._writer, self._gains, self._entry = JointWriter(), list[int](), True
-        self._first = self._count = self._since = 0
-
-    def push(self, frame: Tensor) -> Iterator[Group]:
-        """Code one frame; a group that ends with it, or before it."""
-        cut = self._cuts.is_cut(frame)
-        intra = self._before is None or cut or self._since >= self._model.structure.period
-        if intra:
-            yield from self.flush()
-            self._since, self._entry = 0, True
-        gain = self._control.gain(self._model.structure.offset(self._since), intra=intra)
-        x, bits = self._coder.padded(frame), self._writer.bits
-        if self._before is None or intra:
-            self._before = self._coder.encode_intra(x, gain, self._writer)
-        else:
-            self._before = self._coder.encode_inter(x, self._before, gain, self._writer)
-        self._control.spent(self._writer.bits - bits, intra=intra)
-        self._gains.append(gain)
-        self._since, self._count = self._since + 1, self._count + 1
-        if len(self._gains) >= self._model.group:
-            yield from self.flush()
-
-    def flush(self) -> Iterator[Group]:
-        """The group that is open, if there is one."""
-        if not self._gains:
-            return
-        payload = _front(self._gains, intra=self._entry) + self._writer.finish()
-        yield Group(self._first, len(self._gains), payload, self._entry)
-        self._writer, self._gains, self._entry, self._first = JointWriter(), [], False, self._count
-
-
-class GroupReader:
-    """Groups of one video to frames.
-
-    Args:
-        coder: of frames of this size.
-        size: height and width.
-    """
-
-    def __init__(self, coder: FrameCoder, size: tuple[int, int]) -> None:
-        self._coder, self._size = coder, size
-        self._before: Reference | None = None
-
-    def forget(self) -> None:
-        """What comes next does not follow what came last."""
-        self._before = None
-
-    def can_read(self, payload: bytes) -> bool:
-        """Whether it follows what is known, or needs nothing."""
-        return self._before is not None or bool(payload[:1] and payload[0] & _INTRA)
-
-    def read(self, payload: bytes, title: str) -> Iterator[Tensor]:
-        """Frames uint8 `(3, H, W)`, or their codes, flat int64.
-
-        Args:
-            payload: of a section.
-            title: by which errors name it.
-        """
-        source = ByteReader(io.BytesIO(payload))
-        source.begin(title)
-        intra, gains = _read_front(source, title)
-        try:
-            stream = JointStream(payload[source.position :])
-            for t, gain in enumerate(gains):
-                if t == 0 and intra:
-                    self._before = self._coder.decode_intra(gain, stream)
-                elif self._before is None:
-                    raise BitstreamError("it follows frames that are not there", title)
-                else:
-                    self._before = self._coder.decode_inter(self._before, gain, stream)
-                yield self._frame(self._before)
-            stream.finish()
-        except BitstreamError as error:
-            self._before = None
-            raise type(error)(str(error), title) from error
-
-    def _frame(self, reference: Reference) -> Tensor:
-        if reference.picture is None:
-            return torch.from_numpy(np.concatenate(reference.codes))
-        height, width = self._size
-        return reference.picture[0, :, :height, :width].mul(255).round_().to(torch.uint8)
-
-
 class _Frame:
     """Codes that are there of a frame that follows another: vectors first, then its planes.
 
@@ -324,29 +216,3 @@ class _Frame:
         assert step.means is not None
         self._left -= len(step.where)
         return self._motion[step.where] - step.means // FIXED_POINT
-
-
-def _front(gains: list[int], *, intra: bool) -> bytes:
-    """Number of frames and whether the first is intra, then each frame's gain less the one before it."""
-    numbers = [2 * len(gains) + intra]
-    before = 0
-    for gain in gains:
-        change = gain - before
-        numbers.append(2 * change if change >= 0 else -2 * change - 1)
-        before = gain
-    return b"".join(map(pack_varint, numbers))
-
-
-def _read_front(source: ByteReader, title: str) -> tuple[bool, list[int]]:
-    """The reverse."""
-    first = source.take_varint()
-    count, gains, before = first // 2, list[int](), 0
-    if not 1 <= count <= MOST_FRAMES:
-        raise BitstreamError(f"a group has 1 to {MOST_FRAMES} frames, this one {count}", title)
-    for _ in range(count):
-        number = source.take_varint()
-        before += number // 2 if number % 2 == 0 else -(number + 1) // 2
-        if not 0 <= before <= 1023:
-            raise BitstreamError(f"a gain lies in 0..1023, got {before}", title)
-        gains.append(before)
-    return bool(first & _INTRA), gains

@@ -1,8 +1,6 @@
 """Decode a sound collection once into one memory-mapped array, as `pack.py` does for pictures, and cut crops from it."""
 
-import hashlib
 import io
-import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +13,9 @@ from torch import Tensor
 
 from codec.errors import MediaError, UsageError
 from codec.media.files import whole_file
+from codec.training.packed import is_packed, pack_folder, read_index, write_index
 
-SAMPLES, INDEX, NAMES = "samples.i16", "index.npy", "names.json"
+SAMPLES = "samples.i16"
 FULL_SCALE = 32767
 
 
@@ -87,12 +86,11 @@ def open_audio_pack(archive: Path, cache: Path, *, rate_hz: int, kind: str = "")
     """
     if not archive.is_file():
         raise UsageError(f"{archive} is no tar of sound files")
-    stamp = [str(archive), archive.stat().st_size, archive.stat().st_mtime_ns, rate_hz, kind]
-    folder = cache / f"audio-{hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:16]}"
-    if not (folder / INDEX).is_file():
+    folder = pack_folder(cache, "audio", [archive], rate_hz, kind)
+    if not is_packed(folder):
         _write_pack(folder, archive, rate_hz, kind)
     samples = np.memmap(folder / SAMPLES, dtype=np.int16, mode="r")
-    return AudioPack(samples, np.load(folder / INDEX), tuple(json.loads((folder / NAMES).read_text())), rate_hz)
+    return AudioPack(samples, *read_index(folder), rate_hz)
 
 
 def _write_pack(folder: Path, archive: Path, rate_hz: int, kind: str) -> None:
@@ -109,10 +107,7 @@ def _write_pack(folder: Path, archive: Path, rate_hz: int, kind: str) -> None:
             offset += len(clip)
     if not rows:
         raise UsageError(f"{archive} holds no sound files{f' under {kind}/' if kind else ''}")
-    with whole_file(folder / NAMES) as file:
-        file.write(json.dumps(names).encode())
-    with whole_file(folder / INDEX) as file:  # the last, so that what is there is whole
-        np.save(file, np.array(rows, dtype=np.int64))
+    write_index(folder, rows, names)
 
 
 def _members(archive: Path, kind: str) -> Iterator[tuple[str, bytes]]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codec.entropy import GaussianLikelihood, Step
+from codec.entropy import GaussianLikelihood
 from codec.entropy.fitting import TableCounts
 from codec.entropy.levels import FINEST
 from codec.models import VideoLatentCodec, save
@@ -29,6 +29,8 @@ def freeze_inter(training: VideoLatentTraining, clips: Tensor) -> float:
     model = training.model
     levels = torch.linspace(0, 1, len(clips))
     last = training.last_inter(clips, levels)
+    if last.past is None or last.motion_before is None:
+        raise ValueError(f"clips need at least 3 frames, so that the last one has a past, got {clips.shape[1]}")
     prior, grid = model.inter.prior, tuple(last.latent.shape[-2:])
     prior.amplitudes.freeze()
     gains = [round(float(level) * FINEST / 32) for level in levels]
@@ -50,32 +52,14 @@ def fit_inter_tables(model: VideoLatentCodec, clips: Tensor) -> None:
     if isinstance(inter.prior.likelihood, GaussianLikelihood):
         stored["latent"] = inter.prior.likelihood.tables
     counts = {name: TableCounts(one.tables) for name, one in stored.items()}
-    recorder = _Counts(counts)
     for i, clip in enumerate(clips):
         gain = round(FINEST * (i + 0.5) / len(clips))
         coder = FrameCoder(model.intra, inter, (clip.shape[2], clip.shape[3]), model.price)
-        before: Reference = coder.encode_intra(coder.padded(clip[0]), gain, _Nobody())
+        before: Reference = coder.encode_intra(coder.padded(clip[0]), gain)
         for frame in clip[1:]:
-            before = coder.encode_inter(coder.padded(frame), before, gain, recorder)
+            before = coder.encode_inter(coder.padded(frame), before, gain, *counts.values())
     for name, one in stored.items():
         one.set(counts[name].fitted())
-
-
-class _Nobody:
-    def record(self, step: Step, symbols: Any) -> None:
-        """Nothing."""
-
-
-class _Counts:
-    """Hands steps to the counts of the tables that they use."""
-
-    def __init__(self, counts: dict[str, TableCounts]) -> None:
-        self._counts = list(counts.values())
-
-    def record(self, step: Step, symbols: Any) -> None:
-        """To those whose tables they are."""
-        for count in self._counts:
-            count.record(step, symbols)
 
 
 class ExportVideoLatent(lightning.Callback):
@@ -105,7 +89,7 @@ class ExportVideoLatent(lightning.Callback):
 
 def export_video(training: VideoLatentTraining, data: VideoData, calibration: int = 6, fitted: int = 24) -> float:
     """Integers and tables from training clips; returns the cost of the integers in percent."""
-    stream = data.clips(shape=CLIP)
+    stream = data.crops(shape=CLIP)
     clips = torch.cat([stream.batch((1 << 29) + i) for i in range(calibration)])
     cost = freeze_inter(training, clips)
     fit_inter_tables(training.model, torch.cat([stream.batch((1 << 28) + i) for i in range(fitted)]))

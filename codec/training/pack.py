@@ -1,8 +1,6 @@
 """Decode a picture collection once into one memory-mapped array, so that loading never slows a training step."""
 
-import hashlib
 import io
-import json
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -15,8 +13,9 @@ from numpy.typing import NDArray
 from codec.errors import MediaError, UsageError
 from codec.media import IMAGE_SUFFIXES, read_image
 from codec.media.files import whole_file
+from codec.training.packed import is_packed, pack_folder, read_index, write_index
 
-PIXELS, INDEX, NAMES = "pixels.u8", "index.npy", "names.json"
+PIXELS = "pixels.u8"
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,11 @@ def open_pack(root: str, cache: str | Path, sources: Sequence[str] | None = None
         sources: keep only files whose key ends in `_<source>`, to train on some licences only; None keeps all.
     """
     files = _files(root)
-    stamp = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    key = hashlib.sha256(json.dumps([stamp, sorted(sources) if sources else None]).encode()).hexdigest()[:16]
-    folder = Path(cache) / f"images-{key}"
-    if not (folder / INDEX).is_file():
+    folder = pack_folder(cache, "images", files, sorted(sources) if sources else None)
+    if not is_packed(folder):
         _write_pack(folder, files, sources)
     pixels = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r")
-    return ImagePack(pixels, np.load(folder / INDEX), tuple(json.loads((folder / NAMES).read_text())))
+    return ImagePack(pixels, *read_index(folder))
 
 
 def _files(root: str) -> list[Path]:
@@ -123,7 +120,4 @@ def _write_pack(folder: Path, files: Sequence[Path], sources: Sequence[str] | No
             offset += rgb.size
     if not rows:
         raise UsageError(f"no picture left with data.sources={list(sources or ())}")
-    with whole_file(folder / NAMES) as file:
-        file.write(json.dumps(names).encode())
-    with whole_file(folder / INDEX) as file:  # the last, so that what is there is whole
-        np.save(file, np.array(rows, dtype=np.int64))
+    write_index(folder, rows, names)

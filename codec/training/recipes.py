@@ -14,6 +14,7 @@ from codec.training.export_latent import ExportLatent
 from codec.training.export_video import ExportVideoLatent
 from codec.training.generator import ExportGenerator
 from codec.training.prior import ExportPrior
+from codec.training.video_latent import VideoLatentTraining
 
 Parts = tuple[lightning.LightningModule, lightning.LightningDataModule, lightning.Callback]
 
@@ -26,9 +27,9 @@ def parts_of(config: DictConfig) -> Parts:
 
 def _latent(config: DictConfig) -> Parts:
     model = plain(config.model)
-    video = model["_target_"].endswith(".VideoLatentCodec")
-    export = (ExportVideoLatent if video else ExportLatent)(_output(config), model, config.note)
-    return instantiate(config.training, model=build(model)), instantiate(config.data), export
+    module = instantiate(config.training, model=build(model))
+    export = ExportVideoLatent if isinstance(module, VideoLatentTraining) else ExportLatent
+    return module, instantiate(config.data), export(_output(config), model, config.note)
 
 
 def _tokenizer(config: DictConfig) -> Parts:

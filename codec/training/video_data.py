@@ -173,7 +173,7 @@ class VideoData(lightning.LightningDataModule):
             self._pack = open_video_pack(Path(self.root), Path(self.cache))
         return self._pack
 
-    def clips(self, first_batch: int = 0, shape: ClipShape | None = None) -> EndlessClips:
+    def crops(self, first_batch: int = 0, shape: ClipShape | None = None) -> EndlessClips:
         """The stream of clips from a batch number on."""
         trainer = self.trainer
         return EndlessClips(
@@ -187,10 +187,6 @@ class VideoData(lightning.LightningDataModule):
             world_size=trainer.world_size if trainer else 1,
         )
 
-    def crops(self, first_batch: int = 0) -> EndlessClips:
-        """The same by the name that training of tokenizers knows."""
-        return self.clips(first_batch)
-
     def train_media(self) -> Iterator[Tensor]:
         """Every training video, uint8 `(1, 3, T, H, W)`."""
         return videos(self.pack())
@@ -202,7 +198,7 @@ class VideoData(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches from where the trainer stands."""
         done = self.trainer.global_step * self.trainer.accumulate_grad_batches if self.trainer else 0
-        return DataLoader(self.clips(done), batch_size=None)
+        return DataLoader(self.crops(done), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         """One clip a batch."""

@@ -27,18 +27,22 @@ SHOWN = (0.1, 0.35, 0.6)  # levels at which validation measures
 
 @dataclass(frozen=True)
 class Given:
-    """What a frame of a batch is coded from: latents `(B, C, h, w)`, planes of the past, vectors and those of the frame before."""
+    """What a frame of a batch is coded from: latents `(B, C, h, w)`, planes of the past, vectors and those of the frame before.
+
+    The first frame after an intra frame has no past.
+    """
 
     latent: Tensor
-    past: Tensor
+    past: Tensor | None
     motion: Tensor
-    motion_before: Tensor
+    motion_before: Tensor | None
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one frame cost, and what is left of it: bits `(B,)` each, squared error `(B,)` of full scale 255."""
+    """What one frame was coded from, what it cost: bits `(B,)` each, and what is left: squared error `(B,)` of full scale 255."""
 
+    given: Given
     bits: Tensor
     motion_bits: Tensor
     error: Tensor
@@ -77,7 +81,6 @@ class VideoLatentTraining(lightning.LightningModule):
         self.optimisation, self.total_steps = optimisation, total_steps
         self.intra, self.start_model = intra, start_model
         self.rounded_from, self.jitter, self.boost, self.start_batches = rounded_from, jitter, boost, start_batches
-        self._last: Given | None = None
 
     def on_fit_start(self) -> None:
         """Take the intra codec, and begin at the PCA of residuals and the steps that suit each quality."""
@@ -161,12 +164,11 @@ class VideoLatentTraining(lightning.LightningModule):
             with torch.set_grad_enabled(torch.is_grad_enabled() and not fixed_analysis):
                 latent = self.model.inter.analysis(pixels, prediction, levels)
             beside = None if past is None else float_planes(*past, self._finer(found, grid), UNIT)
-            if beside is not None and vectors is not None:
-                self._last = Given(latent.detach(), beside, found, vectors)
             coded = self.model.inter.prior(latent, levels, rounding, beside)
             decoded = self.model.inter.synthesis(coded.latents, levels, prediction).float()
             error = (decoded - pixels).square().flatten(1).mean(1) * 255**2
-            steps.append(Step(coded.bits, motion_bits, error))
+            given = Given(latent.detach(), beside, found, vectors)
+            steps.append(Step(given, coded.bits, motion_bits, error))
             latents = coded.latents.detach()
             sizes = torch.zeros_like(latents) if past is None else past[1]
             past = (latents, (sizes + latents.abs()) / 2)
@@ -175,9 +177,8 @@ class VideoLatentTraining(lightning.LightningModule):
 
     def last_inter(self, clips: Tensor, levels: Tensor) -> Given:
         """What the last frame of clips uint8 `(B, T, 3, H, W)`, T at least 3, is coded from, at levels `(B,)`."""
-        self._code(clips, levels, levels, Priced(self.model.price), jitter=0.0)
-        assert self._last is not None
-        return self._last
+        steps, _ = self._code(clips, levels, levels, Priced(self.model.price), jitter=0.0)
+        return steps[-1].given
 
     @torch.no_grad()
     def _first(self, pixels: Tensor, level: Tensor, grid: list[int]) -> Tensor:
@@ -207,7 +208,7 @@ class VideoLatentTraining(lightning.LightningModule):
     def _start_inter(self) -> None:
         """Transforms at the PCA of what vectors leave over, amplitudes at the steps of a uniform quantiser."""
         model, inter = self.model, self.model.inter
-        clips = self.trainer.datamodule.clips()  # type: ignore[attr-defined]
+        clips = self.trainer.datamodule.crops()  # type: ignore[attr-defined]
 
         def residuals() -> Any:
             for i in range(self.start_batches):

@@ -1,7 +1,5 @@
 """Decode a collection of video once into one memory-mapped array, as `pack.py` does for pictures, and cut clips from it."""
 
-import hashlib
-import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +10,9 @@ from numpy.typing import NDArray
 
 from codec.errors import MediaError, UsageError
 from codec.media.files import whole_file
+from codec.training.packed import is_packed, pack_folder, read_index, write_index
 
-PIXELS, INDEX, NAMES = "pixels.u8", "index.npy", "names.json"
+PIXELS = "pixels.u8"
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,11 @@ def open_video_pack(root: Path, cache: Path) -> VideoPack:
     if not root.exists():
         raise UsageError(f"{root} is no tar and no folder of videos")
     files = [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file())
-    stamp = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    folder = cache / f"video-{hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:16]}"
-    if not (folder / INDEX).is_file():
+    folder = pack_folder(cache, "video", files)
+    if not is_packed(folder):
         _write_pack(folder, root)
     pixels = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r")
-    return VideoPack(pixels, np.load(folder / INDEX), tuple(json.loads((folder / NAMES).read_text())))
+    return VideoPack(pixels, *read_index(folder))
 
 
 def _write_pack(folder: Path, root: Path) -> None:
@@ -69,10 +67,7 @@ def _write_pack(folder: Path, root: Path) -> None:
             offset += 3 * frames * size[0] * size[1]
     if not rows:
         raise UsageError(f"{root} holds no videos")
-    with whole_file(folder / NAMES) as file:
-        file.write(json.dumps(names).encode())
-    with whole_file(folder / INDEX) as file:  # the last, so that what is there is whole
-        np.save(file, np.array(rows, dtype=np.int64))
+    write_index(folder, rows, names)
 
 
 def _members(root: Path) -> Iterator[tuple[str, bytes]]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from codec.evaluation import WarpingMeter, find_motion
+from codec.evaluation import WarpingMeter, match_blocks
 from codec.evaluation.block_matching import BLOCK, GAIN, REACH, Pixels
 from codec.evaluation.luma import luma_levels
 from codec.evaluation.warping import visible
@@ -45,7 +45,7 @@ def differences(source: Pixels, target: Pixels, top: int, left: int) -> list[int
 def test_the_motion_of_a_pan_is_found(shift: tuple[int, int], size: tuple[int, int]) -> None:
     clip = panned(2, *shift, *size)
     before, after = (luma_levels(frame).numpy() for frame in clip)
-    motion = find_motion(before, after)
+    motion = match_blocks(before, after)
     assert motion.shape == (-(-size[0] // 8), -(-size[1] // 8), 2)
     assert (motion[2:-3, 2:-3] == shift).all()  # others may leave the picture
 
@@ -53,7 +53,7 @@ def test_the_motion_of_a_pan_is_found(shift: tuple[int, int], size: tuple[int, i
 def test_no_place_is_much_better_than_the_found_one() -> None:
     random = np.random.default_rng(0)
     source, target = random.integers(0, 256, (2, 27, 37)).astype(np.uint8)
-    motion = find_motion(source, target)
+    motion = match_blocks(source, target)
     for i, j in np.ndindex(motion.shape[:2]):
         top, left = min(8 * i, 19), min(8 * j, 29)
         y, x = top + motion[i, j, 0], left + motion[i, j, 1]
@@ -64,9 +64,9 @@ def test_no_place_is_much_better_than_the_found_one() -> None:
 def test_pictures_without_a_block_raise() -> None:
     small = np.zeros((7, 20), np.uint8)
     with pytest.raises(ValueError, match="at least 8"):
-        find_motion(small, small)
+        match_blocks(small, small)
     with pytest.raises(ValueError, match="of one shape"):
-        find_motion(np.zeros((8, 20), np.uint8), np.zeros((20, 8), np.uint8))
+        match_blocks(np.zeros((8, 20), np.uint8), np.zeros((20, 8), np.uint8))
 
 
 def test_what_does_not_come_back_is_hidden() -> None:

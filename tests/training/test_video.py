@@ -104,7 +104,7 @@ def trainer(output: Path, steps: int, *callbacks: lightning.Callback, until: int
 def test_clips_are_the_same_on_every_call_and_move(videos: Path, photographs: Path) -> None:
     for moving in (0.0, 1.0):
         shape = ClipShape(frames=3, crop=64, moving_photographs=moving)
-        clips = data(videos, photographs, shape).clips()
+        clips = data(videos, photographs, shape).crops()
         one, again = clips.batch(5), clips.batch(5)
         assert one.shape == (2, 3, 3, 64, 64)
         assert one.dtype == torch.uint8
@@ -114,7 +114,7 @@ def test_clips_are_the_same_on_every_call_and_move(videos: Path, photographs: Pa
 
 
 def test_a_clip_may_be_smaller_than_a_crop(videos: Path, photographs: Path) -> None:
-    clips = data(videos, photographs, ClipShape(frames=12, crop=256, moving_photographs=0)).clips()
+    clips = data(videos, photographs, ClipShape(frames=12, crop=256, moving_photographs=0)).crops()
     assert isinstance(clips, EndlessClips)
     assert clips.batch(0).shape == (2, 12, 3, 256, 256)
 
@@ -187,7 +187,7 @@ def test_steps_lower_the_loss(videos: Path, photographs: Path, intra: Path, tmp_
 def test_calibration_sees_a_past(videos: Path, photographs: Path, intra: Path) -> None:
     training = latent_training(intra, 1)
     training.model.intra.load_state_dict(small_latent_codec().state_dict())
-    clips = data(videos, photographs, CLIP).clips().batch(0)
+    clips = data(videos, photographs, CLIP).crops().batch(0)
     last = training.eval().last_inter(clips, torch.tensor([0.2, 0.8]))
     assert last.past.shape[1] == 2 * 16 + 3
     assert bool((last.past[:, -1] == 1).all())

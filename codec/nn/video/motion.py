@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from codec.nn.video.motion_kernels import BEFORE, TAPS, UNIT, coarse_search, compensate, search, spread
+from codec.nn.video.motion_kernels import TAPS, UNIT, coarse_search, compensate, search, spread
 
 BLOCK, OVERLAP = 16, 8  # pixels
 REACH = 32  # pixels, the farthest that a vector leads
@@ -101,6 +101,3 @@ def _smaller(luma: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _padded(luma: NDArray[np.float32], margin: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.pad(luma, margin, mode="edge"))
-
-
-assert BEFORE < TAPS <= MARGIN - REACH - OVERLAP
