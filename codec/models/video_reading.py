@@ -168,6 +168,9 @@ class CodedVideo:
                 if not self._partial:
                     raise
                 groups.forget()
+        end = self._reader.length
+        if self._partial and end is not None and number < end <= number + MOST_LOST:
+            yield from self._repeated(last, number, end)
         self._check_end(last, number)
 
     def _group(self, groups: GroupReading, section: Section, times: list[int] | None) -> Iterator[Shown]:

@@ -48,6 +48,7 @@ def encode_to(
         source: path of a file, its bytes, or a pipe, which is read to its end.
         sink: open for writing.
         model: name, folder, hash or a loaded model; if not given the default for the kind of media, for sound that of its rate.
+            A model of sound takes the sound track of a video.
         encoding: what is asked of the encoder.
         raw: rate and channels of bare 16-bit samples that come through a pipe without a header.
         device: `cpu`, `cuda` or `auto`.
@@ -59,6 +60,8 @@ def encode_to(
     kind, source = _kind(source, raw)
     encoding = encoding if encoding is not None else PLAIN
     use: Use | None = "prior" if encoding.prior == "generator" else None
+    if kind == "video" and model is not None and load_model(model, device, use=use).kind == "audio":
+        kind = "audio"  # a model of sound is asked for, so the sound track is meant
     if kind == "image":
         codec = model_for(kind, model or DEFAULT_IMAGE_MODEL, device, use)
         picture = source if isinstance(source, str | Path | bytes) else source.read()

@@ -106,7 +106,8 @@ def decode_video(
         if file.seekable():
             file.seek(0)
             whole = file
-        return model.open(whole, partial=partial, excerpt=part, name=f"the sound of {name}")
+        live = not source.seekable()  # else packets are decoded several at once, read far ahead of their pictures
+        return model.open(whole, partial=partial, live=live, excerpt=part, name=f"the sound of {name}")
 
     wanted = None if suffix.lower() in SILENT_FORMATS else open_sound
     video = codec.open(source, partial=partial, excerpt=excerpt, open_sound=wanted, name=name)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from codec.container import find_index
-from codec.media import VideoFormat, VideoFrame, open_video, video_writer
+from codec.media import VideoFormat, VideoFrame, open_video, read_sound, video_writer
 from codec.media.sound import BLOCK, SoundFormat
 from codec.media.video import VideoReader
 from codec.models import save
@@ -113,6 +113,15 @@ def test_sound_goes_along_in_time(run: partial, tmp_path: Path) -> None:
         level = _levels(video)
     clicks = np.flatnonzero(level > 0.3 * level.max())
     assert {round(click / 10) * 10 for click in clicks} >= {20, 40, 60, 80, 100, 120, 140, 160}
+
+
+def test_a_model_of_sound_takes_the_sound_track(run: partial, tmp_path: Path) -> None:
+    run("encode", clip(tmp_path / "clip.mp4", 50, sound=True), "--model", "audio-speech-16k")
+    run("decode", tmp_path / "clip.lmc", tmp_path / "back.wav")
+    back = read_sound(tmp_path / "back.wav").samples
+    assert back.shape == (1, 2 * SOUND_RATE)
+    assert back.abs().max() > 0.1
+    assert "no sound track" in run("encode", clip(tmp_path / "silent.mp4", 3), "--model", "audio-24k", code=MEDIA).stderr.decode()
 
 
 def test_an_excerpt_has_its_own_sound(run: partial, tmp_path: Path) -> None:

@@ -128,6 +128,15 @@ def test_damage_is_refused_or_bridged() -> None:
     assert torch.equal(bridged[:, 16:], whole[:, 16:])
 
 
+def test_pictures_lost_at_the_end_are_filled() -> None:
+    model, data = small_video_codec(), small_video_codec().compress(media(20))
+    whole, offset = model.decompress(data).samples, _offset_of(data, 4)
+    broken = data[: offset + 12] + bytes([data[offset + 12] ^ 1]) + data[offset + 13 :]
+    bridged = model.decompress(broken, partial=True).samples
+    assert torch.equal(bridged[:, :16], whole[:, :16])
+    assert torch.equal(bridged[:, 16:], whole[:, 15:16].expand(-1, 4, -1, -1))
+
+
 def test_a_cut_file_is_refused_or_given_as_far_as_it_goes() -> None:
     model, data = small_video_codec(), small_video_codec().compress(media(12))
     cut = data[: _offset_of(data, 2) + 5]
