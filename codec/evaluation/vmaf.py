@@ -45,7 +45,12 @@ def vmaf(original: Iterable[Tensor], decoded: Iterable[Tensor]) -> float:
         run_comparison(FILTER, {"model": MODEL, "log_fmt": "json", "log_path": str(log)}, _pairs(original, decoded))
         if not log.exists():
             raise ValueError("a video has at least one frame, got none")
-        found: dict[str, Any] = json.loads(log.read_bytes())
+        return mean_of_log(log.read_text())
+
+
+def mean_of_log(log: str) -> float:
+    """Of all frames, from what the filter wrote with `log_fmt=json`."""
+    found: dict[str, Any] = json.loads(log)
     return float(found["pooled_metrics"]["vmaf"]["mean"])
 
 

@@ -121,7 +121,10 @@ def test_a_model_of_sound_takes_the_sound_track(run: partial, tmp_path: Path) ->
     back = read_sound(tmp_path / "back.wav").samples
     assert back.shape == (1, 2 * SOUND_RATE)
     assert back.abs().max() > 0.1
-    assert "no sound track" in run("encode", clip(tmp_path / "silent.mp4", 3), "--model", "audio-24k", code=MEDIA).stderr.decode()
+    assert (
+        "no sound track"
+        in run("encode", clip(tmp_path / "silent.mp4", 3), "--model", "audio-24k", code=MEDIA).stderr.decode()
+    )
 
 
 def test_an_excerpt_has_its_own_sound(run: partial, tmp_path: Path) -> None:

@@ -96,3 +96,7 @@ def small_video_codec() -> VideoLatentCodec:
     training = VideoLatentTraining(model, optimisation=Optimisation(), total_steps=1)
     freeze_inter(training.eval(), torch.stack([moving_clip(4, 64, 64, seed) for seed in range(6)]))
     return model.eval().requires_grad_(False)
+
+
+def decibels(a: Tensor, b: Tensor) -> float:
+    return float(10 * torch.log10(255**2 / (a.double() - b.double()).square().mean()))
