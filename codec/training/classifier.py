@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader
 from codec.errors import MediaError
 from codec.generation import TokenAugmentation, TokenClassifier, TokenDataset
 from codec.training.endless import Endless
+from codec.training.exporting import Export, Outcome
 from codec.training.optimisation import Optimisation, adamw
 from codec.training.prior import load_tokenizer
 
@@ -166,24 +166,23 @@ class ClassifierTraining(lightning.LightningModule):
         return adamw(self.model.parameters(), self.optimisation, self.total_steps)
 
 
-class ExportClassifier(lightning.Callback):
-    """After training, save the classifier's weights.
+class ExportClassifier(Export):
+    """Saves the classifier's weights.
 
     Args:
         file: a `.safetensors` file.
     """
 
     def __init__(self, file: str) -> None:
-        self.file = Path(file)
+        super().__init__(file)
 
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Averaged weights are in place by now."""
+    def write(self, module: ClassifierTraining, data: object, outcome: Outcome) -> None:
+        """See the class text."""
         from safetensors.torch import save_file
 
-        assert isinstance(pl_module, ClassifierTraining)
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        facts = {name: f"{float(value):.4f}" for name, value in trainer.callback_metrics.items()}
-        save_file({name: t.contiguous() for name, t in pl_module.model.state_dict().items()}, self.file, facts)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        facts = {name: f"{value:.4f}" for name, value in outcome.metrics.items()}
+        save_file({name: t.contiguous() for name, t in module.model.state_dict().items()}, self.folder, facts)
 
 
 @torch.no_grad()

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, cast
 
-import lightning
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -15,6 +13,7 @@ from codec.models.checkpoint import in_eight_bits
 from codec.models.deployment import low_bit_copy, uniform_bits
 from codec.training.autoencoder import AutoencoderTraining
 from codec.training.datamodule import pictures
+from codec.training.exporting import Export, Outcome
 from codec.training.pack import ImagePack
 
 Tokenizing = TokenCodec | SoundCodec
@@ -76,8 +75,8 @@ class Narrowing:
         return self.network(model, "decoder", self.network(model, "encoder", config))
 
 
-class ExportCheckpoint(lightning.Callback):
-    """After training, fit the prior to the training set and save `config.yaml`, `model.safetensors`, `card.md`.
+class ExportCheckpoint(Export):
+    """Fits the prior to the training set and saves `config.yaml`, `model.safetensors`, `card.md`.
 
     Where only a decoder was trained, the checkpoint is the one whose codes were kept, priors and all, with the new decoder.
 
@@ -89,28 +88,20 @@ class ExportCheckpoint(lightning.Callback):
     """
 
     def __init__(self, folder: str, config: dict[str, Any], note: str = "", narrowing: Narrowing | None = None) -> None:
-        self.folder, self.config, self.note = Path(folder), config, note
+        super().__init__(folder, note)
+        self.config = config
         self.narrowing = narrowing if narrowing is not None else Narrowing()
 
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Averaged weights are in place by now."""
-        if not trainer.is_global_zero:
-            return
-        module = cast(AutoencoderTraining[Any], pl_module)
+    def write(self, module: AutoencoderTraining[Any], data: TrainingMedia, outcome: Outcome) -> None:
+        """See the class text."""
         model = module.model.cpu().eval()
         if module.keep_codes_of is None:
             config = self.narrowing.whole(model, self.config)
-            data = cast(TrainingMedia, trainer.datamodule)  # type: ignore[attr-defined]
             model.prior.fit(count_codes(model, data.train_media(), module.codes_of))
         else:
             config = self.narrowing.network(model, "decoder", self.config)
             model, config = with_decoder(module.keep_codes_of, model, config)
-        save(self.folder, model, config, self._card(trainer))
-
-    def _card(self, trainer: lightning.Trainer) -> str:
-        lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]
-        lines += [f"- {name}: {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())]
-        return "\n".join(lines) + "\n"
+        save(self.folder, model, config, outcome.card(self.folder.name, self.note))
 
 
 @torch.no_grad()

@@ -1,10 +1,8 @@
 """From a trained LatentCodec to one that writes files: integer networks, and tables fitted to what encoders produce."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,6 +13,7 @@ from codec.entropy.latent import OFFSET_UNIT
 from codec.entropy.levels import FINEST
 from codec.models import LatentCodec, save
 from codec.training.datamodule import ImageData
+from codec.training.exporting import Export, Outcome
 from codec.training.latent import LatentTraining
 from codec.training.pack import ImagePack
 
@@ -56,8 +55,8 @@ def fit_tables(model: LatentCodec, pictures: Sequence[Tensor], gains: Sequence[i
         one.set(count.fitted())
 
 
-class ExportLatent(lightning.Callback):
-    """After training, convert to integers and save `config.yaml`, `model.safetensors`, `card.md`.
+class ExportLatent(Export):
+    """Converts to integers and saves `config.yaml`, `model.safetensors`, `card.md`.
 
     Args:
         folder: of the checkpoint.
@@ -70,20 +69,16 @@ class ExportLatent(lightning.Callback):
     def __init__(
         self, folder: str, config: dict[str, Any], note: str = "", *, calibration: int = 24, pictures: int = 300
     ) -> None:
-        self.folder, self.config, self.note = Path(folder), config, note
+        super().__init__(folder, note)
+        self.config = config
         self.calibration, self.pictures = calibration, pictures
 
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Averaged weights are in place by now."""
-        if not trainer.is_global_zero:
-            return
-        model = cast(LatentTraining, pl_module).model.cpu().eval()
-        pack = cast(ImageData, trainer.datamodule).packs()[0]  # type: ignore[attr-defined]
-        cost = export_latent(model, pack, self.calibration, self.pictures)
-        lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]
-        lines += [f"- cost of integers: {cost:.4f} %"]
-        lines += [f"- {name}: {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())]
-        save(self.folder, model, self.config, "\n".join(lines) + "\n")
+    def write(self, module: LatentTraining, data: ImageData, outcome: Outcome) -> None:
+        """See the class text."""
+        model = module.model.cpu().eval()
+        cost = export_latent(model, data.packs()[0], self.calibration, self.pictures)
+        card = outcome.card(self.folder.name, self.note, f"cost of integers: {cost:.4f} %")
+        save(self.folder, model, self.config, card)
 
 
 def export_latent(model: LatentCodec, pack: ImagePack, calibration: int = 24, pictures: int = 300) -> float:

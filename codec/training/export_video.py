@@ -1,9 +1,7 @@
 """From a trained VideoLatentCodec to one that writes files: integer networks, and tables fitted to what encoders produce."""
 
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +11,7 @@ from codec.entropy.fitting import TableCounts
 from codec.entropy.levels import FINEST
 from codec.models import VideoLatentCodec, save
 from codec.models.video_frame import FrameCoder, Reference
+from codec.training.exporting import Export, Outcome
 from codec.training.video_data import ClipShape, VideoData
 from codec.training.video_latent import VideoLatentTraining
 
@@ -62,8 +61,8 @@ def fit_inter_tables(model: VideoLatentCodec, clips: Tensor) -> None:
         one.set(counts[name].fitted())
 
 
-class ExportVideoLatent(lightning.Callback):
-    """After training, convert to integers and save `config.yaml`, `model.safetensors`, `card.md`.
+class ExportVideoLatent(Export):
+    """Converts to integers and saves `config.yaml`, `model.safetensors`, `card.md`.
 
     Args:
         folder: of the checkpoint.
@@ -72,19 +71,14 @@ class ExportVideoLatent(lightning.Callback):
     """
 
     def __init__(self, folder: str, config: dict[str, Any], note: str = "") -> None:
-        self.folder, self.config, self.note = Path(folder), config, note
+        super().__init__(folder, note)
+        self.config = config
 
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Averaged weights are in place by now."""
-        if not trainer.is_global_zero:
-            return
-        module = cast(VideoLatentTraining, pl_module).cpu().eval()
-        data = cast(VideoData, trainer.datamodule)  # type: ignore[attr-defined]
-        cost = export_video(module, data)
-        lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]
-        lines += [f"- cost of integers: {cost:.4f} %"]
-        lines += [f"- {name}: {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())]
-        save(self.folder, module.model, self.config, "\n".join(lines) + "\n")
+    def write(self, module: VideoLatentTraining, data: VideoData, outcome: Outcome) -> None:
+        """See the class text."""
+        cost = export_video(module.cpu().eval(), data)
+        card = outcome.card(self.folder.name, self.note, f"cost of integers: {cost:.4f} %")
+        save(self.folder, module.model, self.config, card)
 
 
 def export_video(training: VideoLatentTraining, data: VideoData, calibration: int = 6, fitted: int = 24) -> float:

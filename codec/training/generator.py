@@ -1,7 +1,6 @@
 """Train a generative model of the codes of a tokenizer that stays as it is."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import lightning
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from codec.generation import EMPTY, CodeSource, Condition, TokenModel, coarse_vectors, save_generator
+from codec.training.exporting import Export, Outcome
 from codec.training.optimisation import Optimisation, adamw
 from codec.training.token_crops import CropBatch, TokenCrops
 from codec.training.tokens import count
@@ -86,8 +86,8 @@ class GeneratorTraining(lightning.LightningModule):
         return adamw(self.model.parameters(), self.optimisation, self.total_steps)
 
 
-class ExportGenerator(lightning.Callback):
-    """After training, save the model as a checkpoint that `codec generate` finds by its tokenizer.
+class ExportGenerator(Export):
+    """Saves the model as a checkpoint that `codec generate` finds by its tokenizer.
 
     Args:
         folder: of the checkpoint.
@@ -96,14 +96,10 @@ class ExportGenerator(lightning.Callback):
     """
 
     def __init__(self, folder: str, config: dict[str, Any], note: str = "") -> None:
-        self.folder, self.config, self.note = Path(folder), config, note
+        super().__init__(folder, note)
+        self.config = config
 
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Averaged weights are in place by now."""
-        if not trainer.is_global_zero:
-            return
-        module = cast(GeneratorTraining, pl_module)
-        lines = [f"# {self.folder.name}", "", self.note, "", f"- steps: {trainer.global_step}"]
-        lines += [f"- {name}: {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())]
-        card, source = "\n".join(lines) + "\n", CodeSource.of(module.tokenizer)
+    def write(self, module: GeneratorTraining, data: object, outcome: Outcome) -> None:
+        """See the class text."""
+        card, source = outcome.card(self.folder.name, self.note), CodeSource.of(module.tokenizer)
         save_generator(self.folder, module.model, self.config, card, source)

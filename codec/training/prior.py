@@ -1,6 +1,5 @@
 """Train a token prior for a tokenizer that stays as it is: bits a token, by likelihood."""
 
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 import lightning
@@ -14,6 +13,7 @@ from codec.errors import UsageError
 from codec.generation.codebook import code_vectors
 from codec.models import Codec, find, load, save
 from codec.models.tokenizer import Tokenizer
+from codec.training.exporting import Export, Outcome
 from codec.training.optimisation import Optimisation, adamw
 from codec.training.tokens import Grids, TokenSource, count
 
@@ -71,8 +71,8 @@ class PriorTraining(lightning.LightningModule):
         return adamw(self.prior.parameters(), self.optimisation, self.total_steps)
 
 
-class ExportPrior(lightning.Callback):
-    """After training, convert the prior to integers and save the tokenizer's checkpoint with it.
+class ExportPrior(Export):
+    """Converts the prior to integers and saves the tokenizer's checkpoint with it.
 
     Args:
         folder: of the checkpoint.
@@ -80,15 +80,12 @@ class ExportPrior(lightning.Callback):
     """
 
     def __init__(self, folder: str, prior_config: dict[str, Any]) -> None:
-        self.folder, self.prior_config = Path(folder), prior_config
+        super().__init__(folder)
+        self.prior_config = prior_config
 
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Averaged weights are in place by now."""
-        if not trainer.is_global_zero:
-            return
-        module = cast(PriorTraining, pl_module)
+    def write(self, module: PriorTraining, data: TokenSource, outcome: Outcome) -> None:
+        """See the class text."""
         tokenizer = load_tokenizer(module.tokenizer)
-        data = cast(TokenSource, trainer.datamodule)  # type: ignore[attr-defined]
         prior = cast(Any, module.prior.cpu().eval())
         prior.freeze(data.calibration(tokenizer))
         config = cast(

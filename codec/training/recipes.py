@@ -12,11 +12,12 @@ from codec.training.classifier import ExportClassifier
 from codec.training.export import ExportCheckpoint, Narrowing
 from codec.training.export_latent import ExportLatent
 from codec.training.export_video import ExportVideoLatent
+from codec.training.exporting import Export
 from codec.training.generator import ExportGenerator
 from codec.training.prior import ExportPrior
 from codec.training.video_latent import VideoLatentTraining
 
-Parts = tuple[lightning.LightningModule, lightning.LightningDataModule, lightning.Callback]
+Parts = tuple[lightning.LightningModule, lightning.LightningDataModule, Export]
 
 
 def parts_of(config: DictConfig) -> Parts:

@@ -34,8 +34,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(pictures: Path, output: Path, *overrides: str) -> None:
     places = [f"data.root={pictures}", f"data.val_root={pictures}", f"output={output}", f"data.cache={pictures}/cache"]
+    run("train.py", "--config-name", "train_latent", *places, *SMALL, *overrides)
+
+
+def run(*arguments: str | Path) -> None:
+    """A script in a fresh process."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "train.py", "--config-name", "train_latent", *places, *SMALL, *overrides],
+        [sys.executable, "-W", "ignore", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -58,3 +63,13 @@ def test_resume_continues_exactly_and_the_export_writes_files(pictures: Path, tm
     coarse, fine = (model.compress(media, Encoding(quality=quality)) for quality in (10, 90))
     assert len(coarse) < len(fine)
     assert 20 < decibels(media, model.decompress(coarse)) < decibels(media, model.decompress(fine))
+
+
+def test_a_run_that_was_stopped_is_exported_as_it_would_have_been(pictures: Path, tmp_path: Path) -> None:
+    train(pictures, tmp_path / "run", "total_steps=10")
+    places = [f"data.root={pictures}", f"data.val_root={pictures}", f"data.cache={pictures}/cache"]
+    overrides = ["--config-name", "train_latent", "--overrides", *places, *SMALL, "total_steps=10"]
+    run("tools/export_checkpoint.py", tmp_path / "run" / "last.ckpt", tmp_path / "image-latent", *overrides)
+    own, exported = (folder / "image-latent" / "model.safetensors" for folder in (tmp_path / "run", tmp_path))
+    assert own.read_bytes() == exported.read_bytes()
+    assert "- steps: 10" in (tmp_path / "image-latent" / "card.md").read_text()
