@@ -12,9 +12,9 @@ from PIL import Image
 from torch.nn import functional as F
 
 from codec.media import open_sound, read_image, write_sound
-from codec.models import SoundCodec, TokenCodec, save
+from codec.models import SoundCodec, TokenCodec, VideoTokenCodec, save
 from codec.models.checkpoint import build, load
-from codec.nn import lapped_basis, principal_basis
+from codec.nn import block_basis, grouped, lapped_basis, principal_basis
 from codec.types import Media
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
@@ -53,6 +53,19 @@ SOUND_CONFIG = {
 SOUND_CARD = "# tiny-sound\n\nA frozen model for tests: components of the MDCT and k-means on tones, not trained.\n"
 SOUND_RATE = 8000
 
+VIDEO_CONFIG = {
+    "_target_": "codec.models.VideoTokenCodec",
+    "latent_dim": 4,
+    "scene": 5,
+    "chunk": 2,
+    "encoder": {"_target_": "codec.nn.CausalEncoder", "latent_dim": 4, "width": 8, "depth": 1},
+    "quantizer": {"_target_": "codec.quantizers.FSQ", "levels": [5, 4, 4, 3]},
+    "decoder": {"_target_": "codec.nn.CausalDecoder", "latent_dim": 4, "width": 8, "depth": 1, "mend_width": 4},
+}
+VIDEO_CARD = (
+    "# tiny-video\n\nA frozen model for tests: the principal components of blocks of clouds that drift, not trained.\n"
+)
+
 
 def smooth_noise(count: int, height: int, width: int, seed: int) -> torch.Tensor:
     """Pictures of coloured clouds in [0, 1]."""
@@ -74,6 +87,12 @@ def tones(count: int, length: int, seed: int) -> torch.Tensor:
         swelling = (2 * math.pi * (4 * rhythm * time + phase)).sin().clamp_min(0)
         sounds += 0.2 * swelling * (2 * math.pi * (100 + 900 * low + 200 * glide * time) * time).sin()
     return sounds
+
+
+def drifting(count: int, frames: int, height: int, width: int, seed: int) -> torch.Tensor:
+    """Clips of clouds `(count, 3, frames, height, width)` in [0, 1] that drift two pixels a frame to the right."""
+    clouds = smooth_noise(count, height, width + 2 * frames, seed)
+    return torch.stack([clouds[..., 2 * t : 2 * t + width] for t in reversed(range(frames))], 2)
 
 
 def make_pictures() -> None:
@@ -124,6 +143,25 @@ def make_sound() -> None:
         frozen.write(replace(sound, frames=None), sink, live=True)
 
 
+def make_video() -> None:
+    """A model, and the stream of a clip of two scenes."""
+    torch.manual_seed(0)
+    model = build(VIDEO_CONFIG)
+    assert isinstance(model, VideoTokenCodec)
+    clips = grouped(drifting(20, 9, 64, 64, seed=1), 4)
+    basis = block_basis([clips], 4, 4, 0.25)
+    model.encoder.start_from(basis)  # type: ignore[attr-defined]
+    model.decoder.start_from(basis)  # type: ignore[attr-defined]
+    with torch.no_grad():
+        codes = model.eval().encode(drifting(20, 9, 64, 64, seed=1))
+    model.prior.fit([torch.bincount(plane.codes.flatten(), minlength=plane.alphabet) for plane in codes.planes])
+    save(GOLDEN / "tiny-video", model, VIDEO_CONFIG, VIDEO_CARD)
+    frozen = load(GOLDEN / "tiny-video")
+    samples = (drifting(1, 19, 50, 70, seed=7)[0] * 255).round().to(torch.uint8)
+    (GOLDEN / "clouds.lmc").write_bytes(frozen.compress(Media("video", samples, {"rate": b"30000/1001"})))
+
+
 if __name__ == "__main__":
     make_pictures()
     make_sound()
+    make_video()
