@@ -29,7 +29,7 @@ class Structure:
     """
 
     period: int = 96
-    intra: int = 96
+    intra: int = 300
     pattern: tuple[int, ...] = (0, 48, 0, 80)
 
     def offset(self, since_intra: int) -> int:
