@@ -8,14 +8,17 @@ Legend: B batch, N positions, R rows, C columns, H heads, d channels of a head.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codec.nn.norms import RMSNorm
+
 NORM_FLOOR = 2.0**-16  # added to mean squares
+LONGEST_PLAIN = 512  # keys
 Side = tuple[int, int]
 
 
@@ -45,8 +48,8 @@ class Attention(nn.Module):
             raise ValueError(f"{heads} heads do not divide {dim} channels into even parts")
         self.heads = heads
         self.enter = nn.Linear(dim, 3 * dim, bias=False)
-        self.query_norm = nn.RMSNorm(dim // heads, NORM_FLOOR)
-        self.key_norm = nn.RMSNorm(dim // heads, NORM_FLOOR)
+        self.query_norm = RMSNorm(dim // heads, NORM_FLOOR)
+        self.key_norm = RMSNorm(dim // heads, NORM_FLOOR)
         self.leave = nn.Linear(dim, dim, bias=False)
 
     def forward(
@@ -70,8 +73,21 @@ class Attention(nn.Module):
                 cache.pairs[layer] = key, value
             else:
                 cache.pairs.append((key, value))
-        mixed = F.scaled_dot_product_attention(query.to(value), key.to(value), value, attn_mask=mask)
+        mixed = attend(query.to(value), key.to(value), value, mask)
         return self.leave(rearrange(mixed, "b h n d -> b n (h d)"))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Softmax attention of `(B, H, N, d)` to keys and values `(B, H, M, d)`, where bool masks, broadcast to `(B, H, N, M)`, allow.
+
+    Short rows of bfloat16 on a processor, as training has them, go through plain products: several times as fast there as the fused kernel.
+    """
+    if value.dtype != torch.bfloat16 or value.device.type != "cpu" or key.shape[2] > LONGEST_PLAIN:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    if mask is not None:
+        logits = logits.masked_fill(~mask, -torch.inf)
+    return logits.softmax(-1) @ value
 
 
 class GatedFeedForward(nn.Module):
@@ -104,8 +120,8 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
         super().__init__()
-        self.attention_norm, self.attention = nn.RMSNorm(dim, NORM_FLOOR), Attention(dim, heads)
-        self.feed_norm, self.feed = nn.RMSNorm(dim, NORM_FLOOR), GatedFeedForward(dim, hidden)
+        self.attention_norm, self.attention = RMSNorm(dim, NORM_FLOOR), Attention(dim, heads)
+        self.feed_norm, self.feed = RMSNorm(dim, NORM_FLOOR), GatedFeedForward(dim, hidden)
 
     def forward(
         self, x: Tensor, turns: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None, layer: int = 0
@@ -130,17 +146,17 @@ class GridTransformer(nn.Module):
         super().__init__()
         self.dim, self.heads, self.window = dim, heads, (window[0], window[1])
         self.layers = blocks_of(dim, depth, heads, hidden)
-        self.norm = nn.RMSNorm(dim, NORM_FLOOR)
+        self.norm = RMSNorm(dim, NORM_FLOOR)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, R, C, dim)` to the same, normed."""
         grid = x.shape[1], x.shape[2]
-        places = [windows_of(grid, self.window, shifted=shifted) for shifted in (False, True)]
+        places = [windows_of(grid, self.window, shifted=shifted).closed() for shifted in (False, True)]
+        masks = [place.mask(x.device, len(x)) for place in places]
         turns = rotations(grid_positions(places[0].window), self.dim // self.heads).to(x)
         for i, layer in enumerate(self.layers):
             place = places[i % 2]
-            mixed = layer(place.cut(x), turns, place.mask(x.device, len(x)))
-            x = place.join(mixed)
+            x = place.join(layer(place.cut(x), turns, masks[i % 2]))
         return self.norm(x)
 
 
@@ -158,7 +174,7 @@ class SequenceTransformer(nn.Module):
         super().__init__()
         self.dim, self.heads = dim, heads
         self.layers = blocks_of(dim, depth, heads, hidden)
-        self.norm = nn.RMSNorm(dim, NORM_FLOOR)
+        self.norm = RMSNorm(dim, NORM_FLOOR)
 
     def new_cache(self) -> Cache:
         """Where nothing has been seen yet."""
@@ -183,22 +199,29 @@ class Windows:
         grid: rows and columns.
         window: of a window, no larger than the grid.
         shift: by which the first windows begin before the first row and column.
+        wraps: what is beyond the border is the other end of the grid, not nothing; no position sees across.
     """
 
     grid: Side
     window: Side
     shift: Side
+    wraps: bool = False
+
+    def closed(self) -> "Windows":
+        """The same at less cost where windows fill the grid: those at one end share windows with those at the other."""
+        fill = all(side % window == 0 for side, window in zip(self.grid, self.window, strict=True))
+        return replace(self, wraps=True) if fill and any(self.shift) else self
 
     @property
     def count(self) -> Side:
         """Windows along both axes."""
-        sides = zip(self.grid, self.shift, self.window, strict=True)
+        sides = zip(self.grid, (0, 0) if self.wraps else self.shift, self.window, strict=True)
         rows, columns = (-(-(side + shift) // window) for side, shift, window in sides)
         return rows, columns
 
     def cut(self, x: Tensor) -> Tensor:
         """`(B, R, C, dim)` to `(B windows, positions, dim)`; beyond the border are zeros."""
-        padded = F.pad(x, (0, 0, *self._padding()))
+        padded = x.roll(self.shift, (1, 2)) if self.wraps else F.pad(x, (0, 0, *self._padding()))
         height, width = self.window
         return rearrange(padded, "b (r h) (c w) d -> (b r c) (h w) d", h=height, w=width)
 
@@ -206,14 +229,26 @@ class Windows:
         """The way back."""
         (rows, columns), (height, width), (down, right) = self.count, self.window, self.shift
         whole = rearrange(windows, "(b r c) (h w) d -> b (r h) (c w) d", r=rows, c=columns, h=height, w=width)
+        if self.wraps:
+            return whole.roll((-down, -right), (1, 2))
         return whole[:, down : down + self.grid[0], right : right + self.grid[1]]
 
     def mask(self, device: torch.device, batch: int) -> Tensor | None:
-        """bool `(B windows, 1, 1, positions)`: which keys lie inside the grid; None if all do."""
+        """bool, broadcast to `(B windows, 1, positions, positions)`: which keys are inside the grid, at the same end; None if all are."""
+        if self.wraps:
+            ends = self.cut(self._ends(device)).flatten(1)
+            return (ends[:, :, None] == ends[:, None]).repeat(batch, 1, 1)[:, None]
         if not any(self._padding()):
             return None
         inside = self.cut(torch.ones(1, *self.grid, 1, device=device))[..., 0] > 0
         return inside.repeat(batch, 1)[:, None, None]
+
+    def _ends(self, device: torch.device) -> Tensor:
+        """`(1, R, C, 1)`: a number for the first, one for the last rows and columns, by which they are told apart."""
+        last = [
+            torch.arange(side, device=device) >= side - shift for side, shift in zip(self.grid, self.shift, strict=True)
+        ]
+        return (2 * last[0][:, None].long() + last[1].long())[None, ..., None]
 
     def _padding(self) -> tuple[int, int, int, int]:
         (rows, columns), (height, width), (down, right) = self.count, self.window, self.shift

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from codec.nn import GridTransformer, SequenceTransformer
-from codec.nn.transformer import rotations, turned, windows_of
+from codec.nn.transformer import blocks_of, grid_positions, rotations, turned, windows_of
 
 
 @pytest.fixture
@@ -94,6 +94,18 @@ def test_windows_cut_and_join() -> None:
     for shifted in (False, True):
         place = windows_of((6, 7), (4, 4), shifted=shifted)
         assert torch.equal(place.join(place.cut(x)), x)
+
+
+@pytest.mark.parametrize("window", [(4, 4), (1, 4), (8, 4)])
+def test_windows_that_wrap_are_the_same_for_less(window: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    x, layer = torch.randn(2, 8, 12, 16), blocks_of(16, 1, 2, None)[0]
+    found = []
+    for place in (windows_of((8, 12), window, shifted=True), windows_of((8, 12), window, shifted=True).closed()):
+        turns = rotations(grid_positions(place.window), 8)
+        assert torch.equal(place.join(place.cut(x)), x)
+        found.append(place.join(layer(place.cut(x), turns, place.mask(x.device, len(x)))))
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=0)
 
 
 def test_only_distances_count_in_rotary_products() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.nn.blocks import start_at_zero
+from codec.nn.norms import RMSNorm
 from codec.nn.transformer import NORM_FLOOR, Cache, Side, blocks_of, rotations, windows_of
 from codec.nn.video.block_basis import BlockBasis
 from codec.nn.video.haar import SIDE, from_bands, to_bands
@@ -32,7 +33,7 @@ class FrameTransformer(nn.Module):
         super().__init__()
         self.dim, self.heads, self.window, self.reach = dim, heads, (window[0], window[1]), reach
         self.layers = blocks_of(dim, depth, heads, None)
-        self.norm = nn.RMSNorm(dim, NORM_FLOOR)
+        self.norm = RMSNorm(dim, NORM_FLOOR)
 
     def forward(self, x: Tensor, past: Cache | None, time: int) -> tuple[Tensor, Cache]:
         """One frame `(B, R, C, dim)`, the one of number `time`, after what was seen, to the same, normed, and what has been seen then."""
