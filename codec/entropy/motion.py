@@ -1,7 +1,8 @@
 """An entropy model of motion: a few passes over ever denser lattices, each vector given its neighbours and the last frame's.
 
-The means that its networks predict are whole steps, so that decoded vectors are those that were searched for. Most vectors are
-what is expected and some are nothing like it, so their distances are Cauchy: sharp, with heavy tails.
+What is expected is the median of the nearest known vectors and that of the last frame at the same place: fields are constant in
+pieces, so it is most often the very vector. Networks say how far off it may be. Most vectors are what is expected and some are
+nothing like it, so their distances are Cauchy: sharp, with heavy tails.
 """
 
 import math
@@ -27,7 +28,12 @@ from codec.nn import lower_bound
 
 Integers = NDArray[np.int64]
 CROSS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # what is seen of the last frame
-INPUT_UNIT = 16  # a step of a vector in a network's inputs, in 1/256
+NEAREST = 4  # neighbours of which the median is taken
+FINE, COARSE = (
+    64,
+    16,
+)  # a step of a vector in a network's inputs, in 1/256: of short differences, which tell most, and of long ones
+SHORT, LONG = 2, 64  # steps at which they are cut off
 WIDTH_OF_SCALE = 1 / 8  # half-width of the distribution for a unit of the scale that chooses its table
 REACH = 96  # of the tables, in steps
 
@@ -38,7 +44,7 @@ class _Around:
 
     Attributes:
         inputs: int64 `(n, inputs)` in 1/256.
-        base: int64 `(n, 2)`, the vector that all others are taken relative to.
+        base: int64 `(n, 2)`, the vector that is expected.
     """
 
     inputs: Tensor
@@ -80,9 +86,8 @@ class MotionPrior(nn.Module):
             frame, around, own = self._seen(p, one, motion, past)
             if not len(frame):
                 continue
-            mean, log2_scale = self.networks[p](around.inputs.float() / FIXED_POINT).chunk(2, 1)
-            whole = mean + (mean.round() - mean).detach()
-            bits = cauchy_bits(own - around.base - whole, lower_bound(log2_scale, LEAST_LOG2_SCALE))
+            log2_scale = self.networks[p](around.inputs.float() / FIXED_POINT)
+            bits = cauchy_bits((own - around.base).float(), lower_bound(log2_scale, LEAST_LOG2_SCALE))
             total = total.index_add(0, frame, bits.sum(1))
         return total
 
@@ -119,15 +124,13 @@ class MotionPrior(nn.Module):
             where, around = self._spot(one, grid), self._seen(p, one, motion, past)[1]
             if not len(where):
                 continue
-            found = cast(IntegerNetwork, self.twins[p])(around.inputs)
-            mean, log2_scale = found.numpy()[:, :2], found.numpy()[:, 2:]
-            whole = (mean + FIXED_POINT // 2) // FIXED_POINT + around.base.numpy()
+            log2_scale = cast(IntegerNetwork, self.twins[p])(around.inputs).numpy()
             index = nearest_row(log2_scale).T.ravel()
-            yield Step(0, where, Rows(index, self.tables.tables), means=whole.T.ravel() * FIXED_POINT)
+            yield Step(0, where, Rows(index, self.tables.tables), means=around.base.numpy().T.ravel() * FIXED_POINT)
 
     def _network(self, one: LatticePass, width: int) -> nn.Sequential:
-        inputs = 2 + 3 * (len(one.offsets) + len(CROSS))
-        last = nn.Linear(width, 4)
+        inputs = 5 + 6 * (len(one.offsets) + len(CROSS))
+        last = nn.Linear(width, 2)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         return leaky_sequential(nn.Linear(inputs, width), nn.Linear(width, width), last)
@@ -145,16 +148,32 @@ class MotionPrior(nn.Module):
         near, near_there = _looked_up(motion, frame, row, column, one.offsets)
         far, far_there = _looked_up(torch.zeros_like(motion) if past is None else past, frame, row, column, CROSS)
         far_there = far_there & (past is not None)
-        count = near_there.sum(1, keepdim=True)
-        mean = near.sum(1) // count.clamp_min(1)
-        base = torch.where(count > 0, mean, far[:, 0])
-        relative = [
-            torch.where(there[..., None], found - base[:, None], 0) * INPUT_UNIT
-            for found, there in ((near, near_there), (far, far_there))
-        ]
-        flags = [there.long() * FIXED_POINT for there in (near_there, far_there)]
-        inputs = torch.cat([base * INPUT_UNIT, *(part.flatten(1) for part in relative), *flags], 1)
+        vectors, there = torch.cat([near, far], 1), torch.cat([near_there, far_there], 1)
+        counted = torch.arange(near.shape[1], device=motion.device) < NEAREST
+        base = _median(torch.cat([near, far[:, :1]], 1), torch.cat([near_there & counted, far_there[:, :1]], 1))
+        away = torch.where(there[..., None], vectors - base[:, None], 0)
+        farthest = away.abs().amax(2)
+        inputs = torch.cat(
+            [
+                base.clamp(-LONG, LONG) * COARSE,
+                (base != 0) * FINE,
+                away.clamp(-SHORT, SHORT).flatten(1) * FINE,
+                away.clamp(-LONG, LONG).flatten(1) * COARSE,
+                farthest.clamp_max(2 * SHORT) * FINE,
+                (farthest > 0).sum(1, keepdim=True) * FINE,
+                there * FIXED_POINT,
+            ],
+            1,
+        )
         return frame, _Around(inputs, base), motion[frame, :, row, column]
+
+
+def _median(vectors: Tensor, there: Tensor) -> Tensor:
+    """Of vectors int64 `(n, k, 2)` that are there, bool `(n, k)`, each component's lower median `(n, 2)`; 0 if none is."""
+    ordered = torch.where(there[..., None], vectors, 1 << 32).sort(1).values
+    count = there.sum(1)
+    found = ordered.gather(1, ((count - 1).clamp_min(0) // 2)[:, None, None].expand(-1, 1, 2))[:, 0]
+    return torch.where(count[:, None] > 0, found, 0)
 
 
 def cauchy_bits(distance: Tensor, log2_scale: Tensor) -> Tensor:
