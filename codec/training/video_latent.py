@@ -39,6 +39,16 @@ class Given:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What is left of a frame of a batch: its picture `(B, 3, H, W)`; but of an intra frame its vectors, latents and sizes of late."""
+
+    picture: Tensor
+    motion: Tensor | None = None
+    latents: Tensor | None = None
+    sizes: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Step:
     """What one frame was coded from, what it cost: bits `(B,)` each, and what is left: squared error `(B,)` of full scale 255."""
 
@@ -60,6 +70,8 @@ class VideoLatentTraining(lightning.LightningModule):
         rounded_from: fraction of the run after which latents are rounded as in files and the analysis is fixed.
         jitter: of a frame's level around that of its clip, so that quality may change from frame to frame.
         boost: by how much the level of the intra frame may be higher, drawn evenly from 0.
+        lead: frames after the intra frame that are coded without a gradient, at most, drawn evenly from 0 for each batch; what
+            is lost from frame to frame over a long way is then seen at little cost.
         start_batches: batches of clips that the PCA sees before the first step.
     """
 
@@ -74,13 +86,15 @@ class VideoLatentTraining(lightning.LightningModule):
         rounded_from: float = 0.8,
         jitter: float = 0.06,
         boost: float = 0.3,
+        lead: int = 0,
         start_batches: int = 60,
     ) -> None:
         super().__init__()
         self.model = channels_last(model)
         self.optimisation, self.total_steps = optimisation, total_steps
         self.intra, self.start_model = intra, start_model
-        self.rounded_from, self.jitter, self.boost, self.start_batches = rounded_from, jitter, boost, start_batches
+        self.rounded_from, self.jitter, self.boost = rounded_from, jitter, boost
+        self.lead, self.start_batches = lead, start_batches
 
     def on_fit_start(self) -> None:
         """Take the intra codec, and begin at the PCA of residuals and the steps that suit each quality."""
@@ -107,7 +121,9 @@ class VideoLatentTraining(lightning.LightningModule):
         rounding: Rounding = Priced(self.model.price) if rounded else NOISE
         level = torch.rand(len(batch), device=batch.device)
         first = (level + self.boost * torch.rand_like(level)).clamp(0, 1)
-        steps, prices = self._code(batch, level, first, rounding, fixed_analysis=rounded)
+        lead = int(torch.randint(self.lead + 1, ()))
+        clips = batch[:, : batch.shape[1] - self.lead + lead]
+        steps, prices = self._code(clips, level, first, rounding, fixed_analysis=rounded, lead=lead)
         area = batch.shape[-1] * batch.shape[-2]
         rates = torch.stack([(step.bits + step.motion_bits) / area for step in steps])
         errors = torch.stack([step.error for step in steps])
@@ -145,35 +161,45 @@ class VideoLatentTraining(lightning.LightningModule):
         *,
         fixed_analysis: bool = False,
         jitter: float | None = None,
+        lead: int = 0,
     ) -> tuple[list[Step], Tensor]:
-        """All frames after the first, at about the levels `(B,)`, that of the first aside; their costs and prices `(T - 1, B)`."""
+        """All frames after the first and its lead, at about the levels `(B,)`, that of the first aside; costs and prices `(frames, B)`."""
         clips = batch.float() / 255
         grid = [side // self.model.stride for side in batch.shape[-2:]]
-        picture = self._first(clips[:, 0], first, grid)
-        past: tuple[Tensor, Tensor] | None = None
-        vectors: Tensor | None = None
+        before = Before(self._first(clips[:, 0], first, grid))
         steps, prices = [], []
         for t in range(1, clips.shape[1]):
             own = (level + (self.jitter if jitter is None else jitter) * torch.randn_like(level)).clamp(0, 1)
-            prices.append(self.model.intra.distortion_price(own))
-            levels = own.view(-1, 1, 1, 1).expand(-1, 1, *grid)
-            pixels = clips[:, t].contiguous(memory_format=torch.channels_last)
-            found = self._search(pixels, picture, prices[-1], vectors)
-            motion_bits = self.model.inter.motion(found, vectors)
-            prediction = predict(picture, found).contiguous(memory_format=torch.channels_last)
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not fixed_analysis):
-                latent = self.model.inter.analysis(pixels, prediction, levels)
-            beside = None if past is None else float_planes(*past, self._finer(found, grid), UNIT)
-            coded = self.model.inter.prior(latent, levels, rounding, beside)
-            decoded = self.model.inter.synthesis(coded.latents, levels, prediction).float()
-            error = (decoded - pixels).square().flatten(1).mean(1) * 255**2
-            given = Given(latent.detach(), beside, found, vectors)
-            steps.append(Step(given, coded.bits, motion_bits, error))
-            latents = coded.latents.detach()
-            sizes = torch.zeros_like(latents) if past is None else past[1]
-            past = (latents, (sizes + latents.abs()) / 2)
-            picture, vectors = decoded.clamp(0, 1), found
+            with torch.set_grad_enabled(torch.is_grad_enabled() and t > lead):
+                step, before = self._frame(clips[:, t], own, before, rounding, fixed_analysis=fixed_analysis)
+            if t > lead:
+                steps.append(step)
+                prices.append(self.model.intra.distortion_price(own))
         return steps, torch.stack(prices)
+
+    def _frame(
+        self, frame: Tensor, level: Tensor, before: Before, rounding: Rounding, *, fixed_analysis: bool
+    ) -> tuple[Step, Before]:
+        """Frames `(B, 3, H, W)` at levels `(B,)`: what they cost, and what is left of them."""
+        inter, grid = self.model.inter, [side // self.model.stride for side in frame.shape[-2:]]
+        levels = level.view(-1, 1, 1, 1).expand(-1, 1, *grid)
+        pixels = frame.contiguous(memory_format=torch.channels_last)
+        found = self._search(pixels, before.picture, self.model.intra.distortion_price(level), before.motion)
+        motion_bits = inter.motion(found, before.motion)
+        prediction = predict(before.picture, found).contiguous(memory_format=torch.channels_last)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not fixed_analysis):
+            latent = inter.analysis(pixels, prediction, levels)
+        beside = None
+        if before.latents is not None and before.sizes is not None:
+            beside = float_planes(before.latents, before.sizes, self._finer(found, grid), UNIT)
+        coded = inter.prior(latent, levels, rounding, beside)
+        decoded = inter.synthesis(coded.latents, levels, prediction).float()
+        error = (decoded - pixels).square().flatten(1).mean(1) * 255**2
+        given = Given(latent.detach(), beside, found, before.motion)
+        latents = coded.latents.detach()
+        sizes = torch.zeros_like(latents) if before.sizes is None else before.sizes
+        after = Before(decoded.clamp(0, 1), found, latents, (sizes + latents.abs()) / 2)
+        return Step(given, coded.bits, motion_bits, error), after
 
     def last_inter(self, clips: Tensor, levels: Tensor) -> Given:
         """What the last frame of clips uint8 `(B, T, 3, H, W)`, T at least 3, is coded from, at levels `(B,)`."""
