@@ -170,9 +170,9 @@ class FrameCoder:
     def encode_inter(self, x: Tensor, before: Reference, gain: int, *recorders: Recorder) -> Reference:
         """A padded frame given the one before."""
         assert before.picture is not None
-        hints = [] if before.motion is None else [torch.from_numpy(before.motion)]
+        past = None if before.motion is None else torch.from_numpy(before.motion)
         worth = motion_price(float(self._intra.distortion_price(torch.tensor(gain / FINEST))))
-        wanted = find_motion(x[0], before.picture[0], worth, hints)
+        wanted = find_motion(x[0], before.picture[0], worth, past)
         motion = self._code_motion(before, RoundedLatent(_flat([wanted.double()])), *recorders)
         prediction, levels = self._predicted(before, motion), self._levels(gain)
         latent = self._inter.analysis(x.to(self._device), prediction, levels).cpu()

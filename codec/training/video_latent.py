@@ -219,8 +219,8 @@ class VideoLatentTraining(lightning.LightningModule):
         """The vectors of each clip of a batch."""
 
         def search(i: int) -> Tensor:
-            hints = [] if vectors is None else [vectors[i].cpu()]
-            return find_motion(pixels[i], picture[i], motion_price(float(prices[i])), hints)
+            past = None if vectors is None else vectors[i].cpu()
+            return find_motion(pixels[i], picture[i], motion_price(float(prices[i])), past)
 
         with ThreadPoolExecutor(
             max(1, torch.get_num_threads())

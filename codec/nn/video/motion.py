@@ -4,7 +4,6 @@ Overlapped blocks (Orchard and Sullivan 1994, "Overlapped block motion compensat
 edges that a network would have to mend. All is float arithmetic on pixels: two machines agree to a rounding error.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from codec.nn.video.motion_kernels import TAPS, UNIT, coarse_search, compensate, search, spread
+from codec.nn.video.motion_kernels import TAPS, UNIT, coarse_search, compensate, search, smooth, spread
 
 BLOCK, OVERLAP = 16, 8  # pixels
 REACH = 32  # pixels, the farthest that a vector leads
 MARGIN = REACH + BLOCK + OVERLAP + TAPS
+SWEEPS = 2  # over the vectors that were found
 COARSER = 4  # times, where whole neighbourhoods are compared
 LUMA = (0.299, 0.587, 0.114)
 Integers = NDArray[np.int64]
@@ -66,14 +66,14 @@ def predict(reference: Tensor, motion: Tensor) -> Tensor:
     return found.to(reference.device)
 
 
-def find_motion(current: Tensor, reference: Tensor, price: float, hints: Sequence[Tensor] = ()) -> Tensor:
+def find_motion(current: Tensor, reference: Tensor, price: float, past: Tensor | None = None) -> Tensor:
     """The vectors int64 `(2, rows, columns)` that make a picture of another, in quarter pixels.
 
     Args:
         current: float `(3, H, W)` in [0, 1].
         reference: likewise.
         price: absolute luma difference, full scale 255, summed over a block, that one bit of a vector is worth.
-        hints: further vectors to try, shaped as the result.
+        past: the vectors of the last frame, shaped as the result.
     """
     own, other = (_luma(picture) for picture in (current, reference))
     grid = motion_grid(*own.shape)
@@ -81,9 +81,12 @@ def find_motion(current: Tensor, reference: Tensor, price: float, hints: Sequenc
     small_own, small_other = (_smaller(luma) for luma in (own, other))
     reach, block = REACH // COARSER, BLOCK // COARSER
     coarse_search(small_own, _padded(small_other, reach + 2 * block), block, reach, reach + 2 * block, coarse)
-    tried = np.stack([coarse * (COARSER * UNIT), *(hint.numpy() for hint in hints)])
-    motion = np.zeros((2, *grid), np.int64)
-    search(own, _padded(other, MARGIN), BLOCK, REACH, MARGIN, price, tried, motion)
+    before = np.zeros((0, 2, *grid), np.int64) if past is None else past[None].numpy()
+    tried = np.concatenate([(coarse * (COARSER * UNIT))[None], before])
+    motion, padded = np.zeros((2, *grid), np.int64), _padded(other, MARGIN)
+    search(own, padded, BLOCK, REACH, MARGIN, price, tried, motion)
+    for _ in range(SWEEPS):
+        smooth(own, padded, BLOCK, MARGIN, price, before, motion)
     return torch.from_numpy(motion)
 
 

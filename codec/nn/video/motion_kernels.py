@@ -263,6 +263,64 @@ def search(current, reference, block, reach, margin, price, hints, motion):  # t
 
 
 @njit(cache=True, nogil=True)
+def smooth(current, reference, block, margin, price, past, motion):  # type: ignore[no-untyped-def]
+    """Let each vector become one of its neighbours', of the last frame's, or their median, where that is worth it.
+
+    The search sees only what is above and to the left, the coder mostly all sides: iterated conditional modes (Besag 1986).
+
+    Args:
+        current: luma `(H, W)`, full scale 255.
+        reference: the same with its margin.
+        block: side.
+        margin: of the reference, at least the farthest vector and half a filter more.
+        price: absolute difference that a bit is worth.
+        past: int64 `(0 or 1, 2, rows, columns)`, the vectors of the last frame.
+        motion: int64 `(2, rows, columns)`, changed.
+    """
+    _, rows, columns = motion.shape
+    values, between = np.empty((block, block), np.float32), np.empty((block + TAPS - 1, block), np.float32)
+    near = np.empty((2, 5), np.int64)
+    tried = np.empty((2, 7), np.int64)
+    for r in range(rows):
+        for q in range(columns):
+            count = 0
+            for dr, dq in ((-1, 0), (0, -1), (0, 1), (1, 0)):
+                if 0 <= r + dr < rows and 0 <= q + dq < columns:
+                    near[:, count] = motion[:, r + dr, q + dq]
+                    count += 1
+            if len(past):
+                near[:, count] = past[0, :, r, q]
+                count += 1
+            if not count:
+                return
+            tried[:, 0] = motion[:, r, q]
+            for axis in range(2):
+                tried[axis, 1] = np.sort(near[axis, :count])[(count - 1) // 2]
+            tried[:, 2 : 2 + count] = near[:, :count]
+            best, found = np.float32(np.inf), 0
+            for t in range(2 + count):
+                down, right = tried[0, t], tried[1, t]
+                if t > 0 and down == tried[0, 0] and right == tried[1, 0]:
+                    continue
+                cost = np.float32(price * _distance_bits(down - tried[0, 1], right - tried[1, 1]))
+                if cost >= best:
+                    continue
+                interpolate(reference, margin + r * block, margin + q * block, down, right, values, between)
+                cost += _difference(current, r * block, q * block, block, values)
+                if cost < best:
+                    best, found = cost, t
+            motion[:, r, q] = tried[:, found]
+
+
+@njit(cache=True, nogil=True)
+def _distance_bits(down, right):  # type: ignore[no-untyped-def]
+    """About what a vector costs a coder that sees all sides, by its distance from their median in quarter pixels."""
+    if down == 0 and right == 0:
+        return 0.5
+    return 3 + 2 * np.log2(1.0 + abs(down)) + 2 * np.log2(1.0 + abs(right))
+
+
+@njit(cache=True, nogil=True)
 def _whole(value, limit):  # type: ignore[no-untyped-def]
     """The nearest whole pixel within the limit, in quarter pixels."""
     return max(-limit, min(limit, (value + 2) >> 2 << 2))
