@@ -1,7 +1,7 @@
 """Video that FFmpeg decodes, through PyAV: MP4, QuickTime, Matroska, WebM, AVI, MPEG and more."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -41,7 +41,7 @@ def open_av_video(file: BinaryIO, name: str) -> Iterator[VideoReader]:
             raise MediaError(f"cannot read {name}: it has no moving pictures")
         if stream.codec_context is None:
             raise MediaError(f"cannot read {name}: its pictures are of a kind that is not known; convert it to MP4")
-        decoded = _decoded(container, stream, name)
+        decoded = stack.enter_context(closing(_decoded(container, stream, name)))
         first = next(decoded, None)
         if first is None:
             raise no_pictures(name)
@@ -130,7 +130,7 @@ def _seconds(frame: Any) -> Fraction:
     return (frame.pts or 0) * frame.time_base
 
 
-def _decoded(container: InputContainer, stream: Any, name: str) -> Iterator[Any]:
+def _decoded(container: InputContainer, stream: Any, name: str) -> Generator[Any]:
     """All frames of a track.
 
     Raises:
