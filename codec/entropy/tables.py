@@ -125,6 +125,10 @@ class StoredTables(nn.Module):
         self.frequencies.copy_(torch.from_numpy(tables.frequencies.astype(np.int32)))
         self.__dict__.pop("tables", None)
 
+    def reset(self) -> None:
+        """Hold what the constructor was given."""
+        self.set(self._start)
+
     def _load_from_state_dict(self, *arguments: object) -> None:
         super()._load_from_state_dict(*arguments)
         self.__dict__.pop("tables", None)

@@ -11,6 +11,7 @@ from codec.entropy import GaussianLikelihood, GroupedLatentPrior, RoundedLatent,
 from codec.entropy.fitting import TableCounts
 from codec.entropy.latent import OFFSET_UNIT
 from codec.entropy.levels import FINEST
+from codec.entropy.tables import StoredTables
 from codec.models import LatentCodec, save
 from codec.training.datamodule import ImageData
 from codec.training.exporting import Export, Outcome
@@ -29,6 +30,8 @@ def freeze_latent(model: LatentCodec, crops: Sequence[Tensor]) -> float:
     if not isinstance(prior, GroupedLatentPrior):
         planes = [prior.analyse(model.analyse(crop[None]), 0) for crop in crops]
         return prior.freeze([torch.stack(plane) for plane in zip(*planes, strict=True)])
+    for tables in _fitted(prior):
+        tables.reset()  # a model that training began at may have brought tables of other scales
     prior.amplitudes.freeze()
     for i, crop in enumerate(crops):
         latent = model.analyse(crop[None])
@@ -44,8 +47,7 @@ def fit_tables(model: LatentCodec, pictures: Sequence[Tensor], gains: Sequence[i
     prior = model.prior
     if not isinstance(prior, GroupedLatentPrior):
         return
-    stored = [prior.hyper.tables]
-    stored += [prior.likelihood.tables] if isinstance(prior.likelihood, GaussianLikelihood) else []
+    stored = _fitted(prior)
     counts = [TableCounts(one.tables) for one in stored]
     for i, picture in enumerate(pictures):
         latent, gain = model.analyse(picture[None]), gains[i % len(gains)]
@@ -53,6 +55,12 @@ def fit_tables(model: LatentCodec, pictures: Sequence[Tensor], gains: Sequence[i
         walk(prior, prior.layout(latent.shape[-2:], gain), RoundedLatent(flat, model.price), *counts)
     for one, count in zip(stored, counts, strict=True):
         one.set(count.fitted())
+
+
+def _fitted(prior: GroupedLatentPrior) -> list[StoredTables]:
+    """The tables that are fitted to symbols."""
+    likelihood = prior.likelihood
+    return [prior.hyper.tables, *([likelihood.tables] if isinstance(likelihood, GaussianLikelihood) else [])]
 
 
 class ExportLatent(Export):

@@ -9,6 +9,7 @@ from torch import Tensor
 from codec.entropy import GaussianLikelihood
 from codec.entropy.fitting import TableCounts
 from codec.entropy.levels import FINEST
+from codec.entropy.tables import StoredTables
 from codec.models import VideoLatentCodec, save
 from codec.models.video_frame import FrameCoder, Reference
 from codec.training.exporting import Export, Outcome
@@ -26,6 +27,8 @@ def freeze_inter(training: VideoLatentTraining, clips: Tensor) -> float:
         what the integer networks cost there, in percent of the bits.
     """
     model = training.model
+    for tables in _fitted(model).values():
+        tables.reset()  # a model that training began at may have brought tables of other scales
     levels = torch.linspace(0, 1, len(clips))
     last = training.last_inter(clips, levels)
     if last.past is None or last.motion_before is None:
@@ -46,10 +49,7 @@ def freeze_inter(training: VideoLatentTraining, clips: Tensor) -> float:
 @torch.inference_mode()
 def fit_inter_tables(model: VideoLatentCodec, clips: Tensor) -> None:
     """Refit the tables of scales to the symbols of clips uint8 `(B, T, 3, H, W)`, coded as in files, each at a gain of its own."""
-    inter = model.inter
-    stored = {"hyper": inter.prior.hyper.tables, "motion": inter.motion.tables}
-    if isinstance(inter.prior.likelihood, GaussianLikelihood):
-        stored["latent"] = inter.prior.likelihood.tables
+    inter, stored = model.inter, _fitted(model)
     counts = {name: TableCounts(one.tables) for name, one in stored.items()}
     for i, clip in enumerate(clips):
         gain = round(FINEST * (i + 0.5) / len(clips))
@@ -59,6 +59,15 @@ def fit_inter_tables(model: VideoLatentCodec, clips: Tensor) -> None:
             before = coder.encode_inter(coder.padded(frame), before, gain, *counts.values())
     for name, one in stored.items():
         one.set(counts[name].fitted())
+
+
+def _fitted(model: VideoLatentCodec) -> dict[str, StoredTables]:
+    """The tables that are fitted to symbols."""
+    inter = model.inter
+    stored = {"hyper": inter.prior.hyper.tables, "motion": inter.motion.tables}
+    if isinstance(inter.prior.likelihood, GaussianLikelihood):
+        stored["latent"] = inter.prior.likelihood.tables
+    return stored
 
 
 class ExportVideoLatent(Export):
