@@ -4,7 +4,7 @@ python tools/export_checkpoint.py runs/NAME/last.ckpt OUT --overrides experiment
 python tools/export_checkpoint.py runs/NAME/last.ckpt OUT --config-name train_latent --overrides data.root=PICTURES
 python tools/export_checkpoint.py runs/NAME/last.ckpt OUT --config-name train_sound --overrides experiment=audio_speech_16k data.root=MEDIA
 
-Averaged weights are taken where the run averaged. The last three arguments are the config of the run and its overrides.
+Averaged weights are taken where the run averaged. Config and overrides are those of the run.
 """
 
 import argparse
