@@ -29,10 +29,7 @@ from codec.nn import lower_bound
 Integers = NDArray[np.int64]
 CROSS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # what is seen of the last frame
 NEAREST = 4  # neighbours of which the median is taken
-FINE, COARSE = (
-    64,
-    16,
-)  # a step of a vector in a network's inputs, in 1/256: of short differences, which tell most, and of long ones
+FINE, COARSE = 64, 16  # a step of a vector in inputs, in 1/256: of short differences, which tell most, and of long ones
 SHORT, LONG = 2, 64  # steps at which they are cut off
 WIDTH_OF_SCALE = 1 / 8  # half-width of the distribution for a unit of the scale that chooses its table
 REACH = 96  # of the tables, in steps

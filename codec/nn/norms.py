@@ -7,21 +7,12 @@ from torch import Tensor, nn
 
 
 class RMSNorm(nn.RMSNorm):
-    """Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", arXiv:1910.07467, over the last axis.
-
-    Args:
-        dim: channels.
-        floor: added to mean squares.
-    """
-
-    def __init__(self, dim: int, floor: float) -> None:
-        super().__init__(dim, floor)
-        self.floor = floor
+    """Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", arXiv:1910.07467, over the last axis; arguments as torch's."""
 
     def forward(self, x: Tensor) -> Tensor:
         """`(..., dim)` to the same."""
         if x.dtype == torch.bfloat16 and x.device.type == "cpu":
-            normed: Tensor = _Normed.apply(x, self.weight, self.floor)
+            normed: Tensor = _Normed.apply(x, self.weight, self.eps)
             return normed
         return super().forward(x)
 

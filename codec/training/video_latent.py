@@ -114,6 +114,10 @@ class VideoLatentTraining(lightning.LightningModule):
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """One step on uint8 clips `(B, T, 3, H, W)`, sides multiples of the hyper-latent's cells."""
+        if batch.shape[1] < self.lead + 2:
+            raise ValueError(
+                f"clips of {batch.shape[1]} frames are too short for a lead of {self.lead}: they need {self.lead + 2}"
+            )
         torch.manual_seed(
             self.trainer.world_size * self.global_step + self.global_rank
         )  # so that resume continues exactly

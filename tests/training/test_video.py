@@ -257,3 +257,9 @@ def test_a_frozen_network_is_distilled_into_the_codes(videos: Path, photographs:
     assert seen[-1] < seen[0]
     assert set(before) == {"head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias"}
     assert not torch.equal(training.semantic.state_dict()["head.0.weight"], before["head.0.weight"])
+
+
+def test_clips_that_are_too_short_for_the_lead_are_refused() -> None:
+    training = VideoLatentTraining(build(CONFIG), optimisation=OPTIMISATION, total_steps=4, lead=6)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="they need 8"):
+        training.training_step(torch.zeros(1, 3, 3, 64, 64, dtype=torch.uint8), 0)
