@@ -10,11 +10,9 @@ Averaged weights are taken where the run averaged. Config and overrides are thos
 import argparse
 from pathlib import Path
 
-import torch
 from hydra import compose, initialize_config_dir
 
-from codec.training import parts_of
-from codec.training.exporting import Outcome
+from codec.training import export_stopped
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -30,14 +28,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose(arguments.config_name, arguments.overrides)
-    module, data, export = parts_of(config)
-    saved = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
     try:
-        module.load_state_dict(saved["state_dict"])
+        export_stopped(config, arguments.checkpoint, arguments.out)
     except RuntimeError as error:
         raise SystemExit(f"{arguments.checkpoint} does not fit this config: {error}") from error
-    export.folder = arguments.out
-    export.write(module.eval(), data, Outcome(saved["global_step"], {}))
     if arguments.card:
         (arguments.out / "card.md").write_text(arguments.card.read_text())
     print(arguments.out)

@@ -17,7 +17,7 @@ from codec.training.optimisation import Optimisation
 from codec.training.patterns import PatchPattern
 from codec.training.perceptual import Perceptual
 from codec.training.prior import ExportPrior, PriorTraining
-from codec.training.recipes import parts_of
+from codec.training.recipes import export_stopped, parts_of
 from codec.training.semantic import SemanticDistillation
 from codec.training.sound import SoundTraining
 from codec.training.sound_augmentation import SoundAugmentation
@@ -84,5 +84,6 @@ __all__ = [
     "VideoTokens",
     "WaveformLoss",
     "WeightedSum",
+    "export_stopped",
     "parts_of",
 ]

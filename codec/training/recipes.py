@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -12,7 +13,7 @@ from codec.training.classifier import ExportClassifier
 from codec.training.export import ExportCheckpoint, Narrowing
 from codec.training.export_latent import ExportLatent
 from codec.training.export_video import ExportVideoLatent
-from codec.training.exporting import Export
+from codec.training.exporting import Export, Outcome
 from codec.training.generator import ExportGenerator
 from codec.training.prior import ExportPrior
 from codec.training.video_latent import VideoLatentTraining
@@ -24,6 +25,22 @@ def parts_of(config: DictConfig) -> Parts:
     """By the key that the config has: `prior`, `generator`, `classifier`, `loss` for tokenizers; without any a latent codec."""
     kinds = {"prior": _prior, "generator": _generator, "classifier": _classifier, "loss": _tokenizer}
     return next((make for key, make in kinds.items() if key in config), _latent)(config)
+
+
+def export_stopped(config: DictConfig, checkpoint: Path, folder: Path) -> None:
+    """Write what the run of a config would have written, were a Lightning checkpoint its last step: with averaged weights where it averaged.
+
+    Raises:
+        RuntimeError: the weights are those of another config.
+    """
+    module, data, export = parts_of(config)
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    module.load_state_dict(saved["state_dict"])
+    trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.strategy.connect(module)
+    data.trainer = trainer  # sounds are read at the rate of what it trains
+    export.folder = folder
+    export.write(module.eval(), data, Outcome(saved["global_step"], {}))
 
 
 def _latent(config: DictConfig) -> Parts:

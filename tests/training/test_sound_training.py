@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.utils import instantiate
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import codec
@@ -14,6 +15,7 @@ from codec.errors import UsageError
 from codec.models import Encoding, SoundCodec, load_as
 from codec.models.checkpoint import build
 from codec.nn import LowBit
+from codec.training import export_stopped
 from codec.training.recipes import plain
 from codec.types import Media
 from tests.training.sound_runs import RATE_HZ, run, shrunk, voice, weights, write_archives
@@ -111,6 +113,16 @@ def test_resume_continues_exactly_with_its_discriminators(root: Path, tmp_path: 
     assert once["fidelity.parts.adversary.steps"] == 4
     assert any(name.startswith("fidelity.parts.adversary.discriminator.parts.periods.") for name in once)
     assert once["loss.counts"].min() > 0  # all balanced terms have been heard
+
+
+def test_a_run_that_was_stopped_is_exported_as_it_would_have_been(root: Path, tmp_path: Path) -> None:
+    run("train_sound", root, tmp_path / "run", "total_steps=2")
+    config = shrunk("train_sound", root, tmp_path / "run", "total_steps=2")
+    export_stopped(config, tmp_path / "run" / "last.ckpt", tmp_path / "stopped")
+    (own,) = (tmp_path / "run").glob("*/model.safetensors")
+    first, second = load_file(own), load_file(tmp_path / "stopped" / "model.safetensors")
+    assert first.keys() == second.keys()
+    assert not [name for name in first if not torch.equal(first[name], second[name])]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
