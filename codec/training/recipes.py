@@ -28,7 +28,7 @@ def parts_of(config: DictConfig) -> Parts:
 
 
 def export_stopped(config: DictConfig, checkpoint: Path, folder: Path) -> None:
-    """Write what the run of a config would have written, were a Lightning checkpoint its last step: with averaged weights where it averaged.
+    """Write what the run of a config would have written, were a Lightning checkpoint its last step, with averaged weights if it had any.
 
     Raises:
         RuntimeError: the weights are those of another config.
