@@ -1,8 +1,9 @@
 """Several paths through residual stages at once: the best sum of codewords is seldom the one of nearest codewords.
 
 The M-algorithm (Anderson, Mohan 1984, "Sequential coding algorithms: a survey and cost analysis") over the stages: from every stage
-on the few best sums so far go on, and the best of the last stage wins. Which are the best is decided in float64 in one order, as in
-`codec.quantizers.search`, so that codes do not depend on how many vectors come together, nor on the processor.
+on the few best sums so far go on, each with the two codewords nearest to what it leaves, and the best of the last stage wins. Which
+are the best is decided in float64 in one order, as in `codec.quantizers.search`, so that codes do not depend on how many vectors come
+together, nor on the processor.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from codec.quantizers.base import Quantizer
 from codec.quantizers.search_exact import fixed_order_dot
 
 ROWS = 1024  # searched at once
+BRANCHES = 2  # of a path at a stage that may go on; the rest is seldom among the best
 
 
 @runtime_checkable
@@ -43,11 +45,12 @@ def _search_rows(stages: Sequence[Followed], z: Tensor, paths: int) -> Tensor:
     """`(N, D)` to `(N, Q)`."""
     left, codes = z[:, None], z.new_zeros(len(z), 1, 0, dtype=torch.int64)  # (N, P, D), (N, P, q)
     cost = fixed_order_dot(left, left)  # (N, P)
-    for stage in stages:
-        scores, choices = stage.few_nearest(left.flatten(0, 1), paths)
-        costs = (cost[..., None] + scores.view(*cost.shape, paths)).flatten(1)
+    for number, stage in enumerate(stages):
+        few = paths if number == 0 else min(paths, BRANCHES)
+        scores, choices = stage.few_nearest(left.flatten(0, 1), few)
+        costs = (cost[..., None] + scores.view(*cost.shape, few)).flatten(1)
         best = costs.argsort(dim=1, stable=True)[:, :paths]
-        parents, chosen = best // paths, choices.view(costs.shape).gather(1, best)
+        parents, chosen = best // few, choices.view(costs.shape).gather(1, best)
         cost = costs.gather(1, best)
         left = _rows(left, parents) - stage.decode(chosen[..., None])
         codes = torch.cat([_rows(codes, parents), chosen[..., None]], -1)
