@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from codec.container import describe
 from codec.evaluation import psnr
 from codec.generation import EMPTY, find_generator
 from codec.generation.checkpoint import attach_generator
@@ -39,15 +40,15 @@ def coding(model: TokenCodec, pictures: Sequence[Path]) -> None:
     bits: dict[str, float] = {}
     for name in model.priors():
         encoding = Encoding(prior=name)
-        files = [model.compress(one, encoding) for one in media]
+        model.read_codes(io.BytesIO(model.compress(media[0], encoding)))
         begin = time.perf_counter()
-        for one in media:
-            model.compress(one, encoding)
+        files = [model.compress(one, encoding) for one in media]
         middle = time.perf_counter()
         for data in files:
             model.read_codes(io.BytesIO(data))
         end = time.perf_counter()
-        bits[name] = 8 * sum(map(len, files)) / tokens
+        payloads = (part.bytes for data in files for part in describe(io.BytesIO(data)).sections if part.name == "codes")
+        bits[name] = 8 * sum(payloads) / tokens
         more = f"{100 * (bits[name] / bits['learned'] - 1):+.1f} %" if "learned" in bits else ""
         print(f"| {name} | {bits[name]:.3f} | {more} | {middle - begin:.1f} | {end - middle:.1f} |", flush=True)
 
