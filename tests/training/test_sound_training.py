@@ -22,6 +22,7 @@ from tests.training.sound_runs import RATE_HZ, run, shrunk, voice, weights, writ
 
 EXPERIMENTS = [
     "audio_speech_16k",
+    "audio_speech_16k_2",
     "audio_24k",
     "sound_group_residual",
     "sound_masked_residual",
