@@ -1,9 +1,11 @@
 """What a masked model of tokens does for files of pictures: bytes beside the priors that come with the tokenizer, and lost codes made up.
 
     python tools/benchmark_masked.py coding --pictures FOLDER --model image-tokens-f16 [--generator NAME]
+    python tools/benchmark_masked.py lengths --pictures FOLDER --model image-tokens-f16 [--generator NAME]
     python tools/benchmark_masked.py repair --pictures FOLDER --model image-tokens-f16 [--generator NAME] [--losses 5,10,20]
 
-Coding: bits a token of the codes themselves, without heads, and seconds to encode and decode all pictures, warm. Repair: so many percent of
+Coding: bits a token of the codes themselves, without heads, and seconds to encode and decode all pictures, warm.
+Lengths: ideal bits a token, those of the generative model by its floats, which takes seconds where coding takes minutes. Repair: so many percent of
 the codes are lost, one by one or in squares of 4x4, with a seed for each picture; PSNR against the picture, of all codes, of those that
 are left with the code of zeros in place of the others (what `codec decode --partial` gives), with the nearest code that is left, and with
 those that the model makes.
@@ -19,8 +21,9 @@ import torch
 from torch import Tensor
 
 from codec.container import describe
+from codec.entropy import ideal_bits
 from codec.evaluation import psnr
-from codec.generation import EMPTY, find_generator
+from codec.generation import EMPTY, TokenModel, find_generator, load_generator
 from codec.generation.checkpoint import attach_generator
 from codec.media import read_image
 from codec.models import Encoding, TokenCodec, load_as
@@ -47,10 +50,27 @@ def coding(model: TokenCodec, pictures: Sequence[Path]) -> None:
         for data in files:
             model.read_codes(io.BytesIO(data))
         end = time.perf_counter()
-        payloads = (part.bytes for data in files for part in describe(io.BytesIO(data)).sections if part.name == "codes")
+        payloads = (
+            part.bytes for data in files for part in describe(io.BytesIO(data)).sections if part.name == "codes"
+        )
         bits[name] = 8 * sum(payloads) / tokens
         more = f"{100 * (bits[name] / bits['learned'] - 1):+.1f} %" if "learned" in bits else ""
         print(f"| {name} | {bits[name]:.3f} | {more} | {middle - begin:.1f} | {end - middle:.1f} |", flush=True)
+
+
+def lengths(model: TokenCodec, generator: TokenModel, pictures: Sequence[Path]) -> None:
+    """A row for each prior."""
+    coded = [model.encode(read_image(path).samples.expand(3, -1, -1)[None]) for path in pictures]
+    tokens = sum(plane.codes.numel() for codes in coded for plane in codes.planes)
+    bits = {"learned": 0.0, "generator": 0.0}
+    for codes in coded:
+        planes = [plane.codes for plane in codes.planes]
+        bits["learned"] += ideal_bits(model.priors()["learned"], [plane[0] for plane in planes])
+        bits["generator"] += float(generator.code_length(torch.stack(planes, 1)).sum())
+    print("| prior | bits a token | against learned |")
+    print("|---|---|---|")
+    for name, total in bits.items():
+        print(f"| {name} | {total / tokens:.3f} | {100 * (total / bits['learned'] - 1):+.1f} % |")
 
 
 def repair(model: TokenCodec, pictures: Sequence[Path], losses: Sequence[float]) -> None:
@@ -111,7 +131,7 @@ def _psnr(model: TokenCodec, codes: Tensor, picture: Tensor) -> float:
 def main(words: Sequence[str] | None = None) -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("coding", "repair"))
+    parser.add_argument("what", choices=("coding", "lengths", "repair"))
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--generator")
@@ -124,6 +144,8 @@ def main(words: Sequence[str] | None = None) -> None:
     with torch.inference_mode():
         if arguments.what == "coding":
             coding(model, pictures)
+        elif arguments.what == "lengths":
+            lengths(model, load_generator(found), pictures)
         else:
             repair(model, pictures, [float(share) for share in arguments.losses.split(",")])
 
