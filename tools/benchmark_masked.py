@@ -6,9 +6,9 @@
 
 Coding: bits a token of the codes themselves, without heads, and seconds to encode and decode all pictures, warm.
 Lengths: ideal bits a token, those of the generative model by its floats, which takes seconds where coding takes minutes.
-Repair: so many percent of the codes are lost, one by one or in squares of 4x4, with a seed for each picture; PSNR against the picture, of all codes, of those that
-are left with the code of zeros in place of the others (what `codec decode --partial` gives), with the nearest code that is left, and with
-those that the model makes.
+Repair: so many percent of the codes are lost, one by one or in squares of 4x4, with a seed for each picture; PSNR against the picture, of
+all codes, of those that are left with the code of zeros in place of the others (what `codec decode --partial` gives), with the nearest
+code that is left, and with those that the model makes.
 """
 
 import argparse
