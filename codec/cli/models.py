@@ -1,10 +1,11 @@
-"""`codec models`: the checkpoints at hand, read without loading one; or the quantizers that a config can name."""
+"""`codec models`: the checkpoints at hand, generative models too, read without loading one; or the quantizers that a config can name."""
 
 import json as jsonlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from codec.errors import UsageError
+from codec.generation.checkpoint import GeneratorInfo, list_generators
 from codec.models.checkpoint import CheckpointInfo, list_checkpoints, search_path, sharing
 
 QUANTIZER_CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "model"
@@ -14,7 +15,8 @@ QUANTIZER_KINDS = ("quantizer", "grid_quantizer")
 def run(*, json: bool, quantizers: bool) -> None:
     """Print a line a model, or a quantizer."""
     found = [] if quantizers else list_checkpoints()
-    rows = list(quantizer_rows()) if quantizers else _model_rows(found)
+    makers = [] if quantizers else list_generators()
+    rows = list(quantizer_rows()) if quantizers else [*_model_rows(found), *_generator_rows(makers)]
     if json:
         print(jsonlib.dumps(rows, indent=2))
     elif quantizers:
@@ -22,6 +24,7 @@ def run(*, json: bool, quantizers: bool) -> None:
             print(f"{row['config']:38} {row['summary']}")
     else:
         _print_models(found)
+        _print_generators(makers)
 
 
 def _model_rows(found: Sequence[CheckpointInfo]) -> list[dict[str, object]]:
@@ -29,8 +32,27 @@ def _model_rows(found: Sequence[CheckpointInfo]) -> list[dict[str, object]]:
     return [
         {
             "name": info.name,
+            "kind": "codec",
             "coding_hashes": info.coding_hashes,
             "shares_files_with": [other.name for other in sharing(info, found)],
+            "bytes": info.bytes,
+            "folder": str(info.folder),
+            "summary": info.summary,
+        }
+        for info in found
+    ]
+
+
+def _generator_rows(found: Sequence[GeneratorInfo]) -> list[dict[str, object]]:
+    """The same of each generative model; those with a `coder_hash` are `--prior generator`, masked ones fill gaps."""
+    return [
+        {
+            "name": info.name,
+            "kind": "generator",
+            "tokenizer": info.tokenizer,
+            "tokenizer_hash": info.coding_hash,
+            "coder_hash": info.coder_hash,
+            "masked": info.masked,
             "bytes": info.bytes,
             "folder": str(info.folder),
             "summary": info.summary,
@@ -63,6 +85,13 @@ def _print_models(found: Sequence[CheckpointInfo]) -> None:
     for info in found:
         best = list(info.coding_hashes.values())[-1]
         print(f"{info.name:24} {best[:16]}  {info.bytes / 1e6:5.1f} MB  {info.summary}{_shared(info, found)}")
+
+
+def _print_generators(found: Sequence[GeneratorInfo]) -> None:
+    for info in found:
+        print(
+            f"{info.name:24} {(info.coder_hash or '')[:16]:16}  {info.bytes / 1e6:5.1f} MB  {info.summary} [of {info.tokenizer}]"
+        )
 
 
 def _shared(info: CheckpointInfo, found: Sequence[CheckpointInfo]) -> str:

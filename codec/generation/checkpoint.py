@@ -14,7 +14,7 @@ from codec.generation.masked_prior import MaskedPrior
 from codec.generation.model import TokenModel
 from codec.generation.repair import Repair
 from codec.models import Codec
-from codec.models.checkpoint import CARD, CONFIG, build, read_metadata, search_path
+from codec.models.checkpoint import CARD, CONFIG, build, card_summary, read_metadata, search_path
 from codec.models.tokenizer import Tokenizer
 
 FORMAT = "lmc-generator-1"
@@ -32,6 +32,8 @@ class GeneratorInfo:
         coding_hash: of that tokenizer's quantizer, in hex.
         masked: it sees what is known on all sides, so that it can fill gaps.
         coder_hash: what files name that are coded with it; None if it cannot code.
+        bytes: of the weights.
+        summary: first line of the card.
     """
 
     name: str
@@ -40,6 +42,8 @@ class GeneratorInfo:
     coding_hash: str
     masked: bool
     coder_hash: str | None
+    bytes: int
+    summary: str
 
 
 def list_generators() -> list[GeneratorInfo]:
@@ -170,4 +174,6 @@ def _info(folder: Path) -> GeneratorInfo:
         facts["coding_hash"],
         facts["masked"] == "True",
         facts.get("coder_hash"),
+        (folder / WEIGHTS).stat().st_size,
+        card_summary(folder),
     )

@@ -68,14 +68,17 @@ class MaskedModel(WordModel):
     def loss(self, codes: Tensor, condition: Condition, random: torch.Generator) -> Tensor:
         """As of `TokenModel`, an estimate: of the fixed order's code length, or of random masks."""
         planes = self._split(codes)
-        q = int(torch.randint(planes.shape[1], (), generator=random, device=random.device))
-        if float(torch.rand((), generator=random, device=random.device)) < self._ordered:
-            known, wanted = self._ordered_mask(planes, q, random)
-        else:
-            known, wanted = self._random_mask(planes, q, random)
+        q = torch.randint(planes.shape[1], (len(planes),), generator=random, device=random.device)
+        ordered = float(torch.rand((), generator=random, device=random.device)) < self._ordered
+        known, wanted = self._ordered_mask(planes, q, random) if ordered else self._random_mask(planes, q, random)
         hidden = self.network(planes.masked_fill(~known, EMPTY), condition)
         bits = torch.cat([self._bits(hidden, planes, plane, wanted[:, plane]) for plane in range(planes.shape[1])])
-        return bits.mean() * (planes.shape[1] / codes.shape[1])
+        counts = wanted.flatten(2).sum(2)  # those of the fixed order weigh the same, however many codes a pass has
+        weights = (
+            torch.cat([(1 / n).repeat_interleave(n) for n in counts.T.contiguous()]) if ordered else bits.new_ones(1)
+        )
+        mean = (bits * weights).sum() / weights.expand_as(bits).sum()
+        return mean * (planes.shape[1] / codes.shape[1])
 
     @torch.no_grad()
     def code_length(self, codes: Tensor, condition: Condition = NOTHING) -> Tensor:
@@ -152,27 +155,25 @@ class MaskedModel(WordModel):
     def _bits(self, hidden: Tensor, planes: Tensor, q: int, wanted: Tensor) -> Tensor:
         return self._words[q].code_bits(hidden[wanted], planes[:, q][wanted])
 
-    def _random_mask(self, planes: Tensor, q: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What is known, and what is wanted: planes after q are unknown; digits have no order."""
-        shares = self._unknown_share_of(torch.rand(len(planes), generator=random, device=random.device))
-        noise = torch.rand(planes.shape, generator=random, device=random.device)
-        unknown = (noise < shares[:, None, None, None]).to(planes.device)
-        unknown[:, q].flatten(1)[:, 0] |= ~unknown[:, q].flatten(1).any(1)  # something is always wanted
+    def _random_mask(self, planes: Tensor, q: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What is known, and what is wanted of plane q of each of the B: inside gaps later planes are unknown; digits have no order."""
+        gaps, shares = _gaps(planes, random), self._unknown_share_of(_uniform((len(planes), 1, 1, 1), random))
+        unknown = (_uniform(planes.shape, random) < shares).to(planes.device) & gaps
+        own = _one_hot(q, planes)
+        unknown[..., 0, 0] |= (own & ~(unknown & own).flatten(1).any(1)[:, None, None, None])[
+            ..., 0, 0
+        ]  # something is always wanted
         if self.digits is not None:
             return ~unknown, unknown
-        number = torch.arange(planes.shape[1], device=planes.device)[:, None, None]
-        return (number < q) | ((number == q) & ~unknown), (number == q) & unknown
+        return _earlier(q, planes) | (own & ~unknown) | ~(own | gaps), own & unknown
 
-    def _ordered_mask(self, planes: Tensor, q: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _ordered_mask(self, planes: Tensor, q: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """The same for a pass of the fixed order, drawn as often as its share of the positions."""
-        masks = [self._cells(one, planes) for one in self.passes]
-        shares = torch.stack([mask.float().mean() for mask in masks]).to(random.device)
-        p = int(torch.multinomial(shares, 1, generator=random))
-        known, wanted = torch.zeros_like(planes, dtype=torch.bool), torch.zeros_like(planes, dtype=torch.bool)
-        known[:, :q] = True
-        known[:, q] = torch.stack(masks[:p]).any(0) if p else False
-        wanted[:, q] = masks[p]
-        return known, wanted
+        masks = torch.stack([self._cells(one, planes) for one in self.passes])
+        shares = masks.flatten(1).float().mean(1).to(random.device)
+        p = torch.multinomial(shares, len(planes), replacement=True, generator=random).to(planes.device)
+        done, own = (masks.cumsum(0) - masks.int())[p] > 0, _one_hot(q, planes)
+        return _earlier(q, planes) | (own & done[:, None]), own & masks[p][:, None]
 
     def _steps(self, planes: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Plane and bool `(rows, columns)` of each step of the fixed order."""
@@ -203,3 +204,33 @@ def _surest(unknown: Tensor, confidence: Tensor, left: Tensor) -> Tensor:
     wanted = (still - left).clamp_min(0).maximum((still > 0).long())
     ranks = flat.argsort(1, descending=True).argsort(1)
     return (ranks < wanted[:, None]).view_as(unknown) & unknown
+
+
+def _gaps(planes: Tensor, random: torch.Generator) -> Tensor:
+    """bool `(B, 1, rows, columns)`: squares of which codes may be unknown; everywhere in half of the B."""
+    side = 1 << int(torch.randint(5, (), generator=random, device=random.device))
+    rows, columns = (-(-length // side) + 1 for length in planes.shape[2:])
+    squares = _uniform((len(planes), rows, columns), random) < _uniform((len(planes), 1, 1), random)
+    down, right = torch.randint(side, (2,), generator=random, device=random.device).tolist()
+    cells = squares.repeat_interleave(side, 1).repeat_interleave(side, 2)
+    cells = cells[:, down : down + planes.shape[2], right : right + planes.shape[3]]
+    everywhere = _uniform((len(planes), 1, 1), random) < 0.5
+    return (cells | everywhere)[:, None].to(planes.device)
+
+
+def _uniform(shape: Sequence[int], random: torch.Generator) -> Tensor:
+    return torch.rand(tuple(shape), generator=random, device=random.device)
+
+
+def _one_hot(q: Tensor, planes: Tensor) -> Tensor:
+    """bool `(B, Q, rows, columns)`: plane q of each of the B."""
+    return (_numbers(planes) == q.to(planes.device)[:, None, None, None]).expand(planes.shape)
+
+
+def _earlier(q: Tensor, planes: Tensor) -> Tensor:
+    """The same of the planes before it."""
+    return (_numbers(planes) < q.to(planes.device)[:, None, None, None]).expand(planes.shape)
+
+
+def _numbers(planes: Tensor) -> Tensor:
+    return torch.arange(planes.shape[1], device=planes.device)[:, None, None]

@@ -58,16 +58,21 @@ def list_checkpoints() -> list[CheckpointInfo]:
 
 def read_info(folder: Path) -> CheckpointInfo:
     """Name, hash and size of one checkpoint folder."""
-    weights, card = folder / WEIGHTS, folder / CARD
+    weights = folder / WEIGHTS
     metadata = read_metadata(weights)
-    lines = card.read_text().splitlines() if card.is_file() else []
-    summary = next((line for line in lines if line and not line.startswith("#")), "")
     hashes = {
         key.removesuffix(HASH_KEY).rstrip("_") or "static": text
         for key, text in metadata.items()
         if key.endswith(HASH_KEY)
     }
-    return CheckpointInfo(folder.name, folder, hashes, weights.stat().st_size, summary)
+    return CheckpointInfo(folder.name, folder, hashes, weights.stat().st_size, card_summary(folder))
+
+
+def card_summary(folder: Path) -> str:
+    """First line of a checkpoint's card; empty without one."""
+    card = folder / CARD
+    lines = card.read_text().splitlines() if card.is_file() else []
+    return next((line for line in lines if line and not line.startswith("#")), "")
 
 
 def find(wanted: str | Path) -> CheckpointInfo:

@@ -153,6 +153,15 @@ def test_models_lists_names_for_programs() -> None:
     assert "image-tokens-f8" in names
 
 
+def test_models_lists_generative_models_and_whose_codes_they_model() -> None:
+    rows = {row["name"]: row for row in json.loads(codec("models", "--json").stdout)}
+    generator = rows["image-tokens-f16-generator"]
+    assert (generator["kind"], generator["tokenizer"]) == ("generator", "image-tokens-f16")
+    assert generator["masked"]
+    assert rows[generator["tokenizer"]]["kind"] == "codec"
+    assert b"[of image-tokens-f16]" in codec("models").stdout
+
+
 def test_quantizers_are_listed_with_a_line_each() -> None:
     rows = json.loads(codec("models", "--quantizers", "--json").stdout)
     configs = {row["config"] for row in rows}

@@ -130,3 +130,23 @@ def test_bytes_are_the_same_on_every_machine(variables: dict[str, str], threads:
     codes = torch.arange(2 * 9 * 11).view(2, 9, 11) * 7 % 16
     here = b"".join(encode_chunk(MaskedPrior(random_model()), list(codes)))
     assert done.stdout.strip() == hashlib.sha256(here).hexdigest()
+
+
+def test_training_masks_are_those_of_coding_and_of_gaps() -> None:
+    model = random_model()
+    planes, random = torch.randint(16, (64, 2, 8, 8)), torch.Generator().manual_seed(0)
+    q = torch.arange(64) % 2
+    steps = {(plane, int(cells.sum())) for plane, cells in model._steps(planes)}
+    known, wanted = model._ordered_mask(planes, q, random)
+    for i in range(64):
+        assert (int(q[i]), int(wanted[i].sum())) in steps
+        assert wanted[i, 1 - q[i]].sum() == 0
+        assert bool(known[i, : q[i]].all())
+        assert not bool((known & wanted)[i].any())
+        assert q[i] == 1 or not bool(known[i, 1].any())
+    known, wanted = model._random_mask(planes, q, random)
+    assert bool(wanted.flatten(1).any(1).all())
+    assert not bool((known & wanted).any())
+    deeper = [bool(known[i, 1].any()) for i in range(64) if q[i] == 0]
+    assert any(deeper)  # beside a gap all planes are known
+    assert not all(deeper)

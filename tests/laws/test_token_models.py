@@ -58,9 +58,9 @@ def test_the_full_model_is_built_and_small_enough_to_ship() -> None:
 
 
 def test_every_weight_learns(model: Any) -> None:
-    """Conditions and masks are drawn, so that not every step reaches every weight."""
+    """Conditions, planes and masks are drawn, so that not every step reaches every weight."""
     model.train()
-    for seed in range(12):
+    for seed in range(12 + 4 * len(model.alphabets)):
         model.loss(some_codes(model), told(model).dropped(0.5, random(seed)), random(seed)).backward()
     idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert not idle
