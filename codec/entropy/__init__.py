@@ -20,6 +20,7 @@ from codec.entropy.driver import (
 )
 from codec.entropy.exact import IntegerNetwork
 from codec.entropy.factorised import ChannelTables, FactorisedLatentPrior
+from codec.entropy.flags import FlagPrior
 from codec.entropy.gaussian import FactorisedDensity, gaussian_bits, lower_bound
 from codec.entropy.latent import CodedLatent, GroupedLatentPrior
 from codec.entropy.lattice import LatticeTokenPrior
@@ -64,6 +65,7 @@ __all__ = [
     "EntropyModel",
     "FactorisedDensity",
     "FactorisedLatentPrior",
+    "FlagPrior",
     "Frequencies",
     "GaussianLikelihood",
     "GivenCodes",

@@ -142,8 +142,8 @@ class MotionPrior(nn.Module):
         """Frames `(n,)` of the positions of a pass, what is seen there, and their own vectors `(n, 2)`."""
         batch, _, rows, columns = motion.shape
         frame, row, column = (axis.to(motion.device) for axis in one.positions((batch, rows, columns)))
-        near, near_there = _looked_up(motion, frame, row, column, one.offsets)
-        far, far_there = _looked_up(torch.zeros_like(motion) if past is None else past, frame, row, column, CROSS)
+        near, near_there = looked_up(motion, frame, row, column, one.offsets)
+        far, far_there = looked_up(torch.zeros_like(motion) if past is None else past, frame, row, column, CROSS)
         far_there = far_there & (past is not None)
         vectors, there = torch.cat([near, far], 1), torch.cat([near_there, far_there], 1)
         counted = torch.arange(near.shape[1], device=motion.device) < NEAREST
@@ -192,13 +192,13 @@ def cauchy_tables() -> FrozenTables:
     return tables_from_pmfs(pmfs, [-REACH] * len(pmfs), has_escape=True)
 
 
-def _looked_up(
-    motion: Tensor, frame: Tensor, row: Tensor, column: Tensor, offsets: Sequence[tuple[int, int]]
+def looked_up(
+    planes: Tensor, frame: Tensor, row: Tensor, column: Tensor, offsets: Sequence[tuple[int, int]]
 ) -> tuple[Tensor, Tensor]:
-    """Vectors `(n, k, 2)` at k offsets from n positions, 0 outside, and bool `(n, k)`, whether they are inside."""
-    shifts = torch.tensor(offsets, device=motion.device, dtype=torch.int64).reshape(-1, 2)
+    """Of planes `(B, P, rows, columns)` the values `(n, k, P)` at k offsets from n positions, 0 outside; bool `(n, k)`, whether inside."""
+    shifts = torch.tensor(offsets, device=planes.device, dtype=torch.int64).reshape(-1, 2)
     rows, columns = row[:, None] + shifts[:, 0], column[:, None] + shifts[:, 1]
-    inside = (rows >= 0) & (rows < motion.shape[2]) & (columns >= 0) & (columns < motion.shape[3])
-    height, width = motion.shape[2] - 1, motion.shape[3] - 1
-    found = motion[frame[:, None], :, rows.clamp(0, height), columns.clamp(0, width)]
+    inside = (rows >= 0) & (rows < planes.shape[2]) & (columns >= 0) & (columns < planes.shape[3])
+    height, width = planes.shape[2] - 1, planes.shape[3] - 1
+    found = planes[frame[:, None], :, rows.clamp(0, height), columns.clamp(0, width)]
     return torch.where(inside[..., None], found, 0), inside

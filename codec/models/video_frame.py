@@ -10,16 +10,37 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.coding import Decoder, Encoder
-from codec.entropy import CodeLength, GroupedLatentPrior, Known, Layout, MotionPrior, Past, RoundedLatent, Step, walk
+from codec.entropy import (
+    CodeLength,
+    FlagPrior,
+    GivenCodes,
+    GroupedLatentPrior,
+    Known,
+    Layout,
+    MotionPrior,
+    Past,
+    RoundedLatent,
+    Step,
+    walk,
+)
 from codec.entropy.base import FIXED_POINT
 from codec.entropy.driver import Recorder, Source
 from codec.entropy.levels import FINEST
 from codec.models.latent import LatentCodec
 from codec.nn import find_motion, motion_grid, predict
+from codec.nn.video.motion import BLOCK
 
 Planes = list[NDArray[np.float64]]
 BLOCK_POSITIONS = 2  # of a latent for one block of motion
 UNIT = 32  # steps of a vector to a position of a latent
+LARGE = 192  # of a latent in 1/256: there is something to add to the prediction
+BESIDE_KEPT = 7  # planes that the prior of kept blocks sees
+FAVOUR = 1.03  # of errors that a kept block is spared: it does not drift
+CHANGE_BITS, EDGE_BITS, SWEEPS = (
+    1.5,
+    1.0,
+    3,
+)  # about what a flag costs that differs from the last frame's, or from a neighbour
 
 
 class InterAnalysis(Protocol):
@@ -49,6 +70,7 @@ class InterCodec(nn.Module):
         synthesis: the way back.
         motion: prior of the vectors.
         latent_dim: stated once, checked against the prior.
+        kept: prior of flags that keep a block as it was predicted; None for models that keep none.
     """
 
     def __init__(
@@ -59,6 +81,7 @@ class InterCodec(nn.Module):
         motion: MotionPrior,
         *,
         latent_dim: int,
+        kept: FlagPrior | None = None,
     ) -> None:
         super().__init__()
         if prior.channels != latent_dim:
@@ -67,7 +90,9 @@ class InterCodec(nn.Module):
             raise ValueError("the prior of frames that follow others needs a past")
         if analysis.stride != synthesis.stride:
             raise ValueError(f"the analysis' stride is {analysis.stride} but the synthesis' is {synthesis.stride}")
-        self.analysis, self.prior, self.synthesis, self.motion = analysis, prior, synthesis, motion
+        if kept is not None and kept.planes != BESIDE_KEPT:
+            raise ValueError(f"the prior of kept blocks sees {BESIDE_KEPT} planes, it is for {kept.planes}")
+        self.analysis, self.prior, self.synthesis, self.motion, self.kept = analysis, prior, synthesis, motion, kept
         self.latent_dim, self.stride = latent_dim, analysis.stride
 
 
@@ -77,15 +102,18 @@ class Reference:
 
     Attributes:
         picture: float `(1, 3, H, W)` in [0, 1], sides multiples of the stride; None where only codes are read.
-        codes: what was coded, plane by plane; of frames that follow others vectors come first.
+        codes: what was coded, plane by plane; of frames that follow others vectors come first, flags of kept blocks last.
         past: of the latents; None after an intra frame.
         motion: int64 `(2, rows, columns)`, the vectors; None after an intra frame.
+        kept: int64 `(rows, columns)`, 1 where a block stayed as it was predicted; None after an intra frame, and of models that
+            keep none.
     """
 
     picture: Tensor | None
     codes: list[NDArray[np.int64]]
     past: Past | None = None
     motion: NDArray[np.int64] | None = None
+    kept: NDArray[np.int64] | None = None
 
 
 class JointWriter:
@@ -171,26 +199,38 @@ class FrameCoder:
         """A padded frame given the one before."""
         assert before.picture is not None
         past = None if before.motion is None else torch.from_numpy(before.motion)
-        worth = motion_price(float(self._intra.distortion_price(torch.tensor(gain / FINEST))))
-        wanted = find_motion(x[0], before.picture[0], worth, past)
+        price = self._intra.distortion_price(torch.tensor([gain / FINEST]))
+        wanted = find_motion(x[0], before.picture[0], motion_price(float(price)), past)
         motion = self._code_motion(before, RoundedLatent(_flat([wanted.double()])), *recorders)
         prediction, levels = self._predicted(before, motion), self._levels(gain)
         latent = self._inter.analysis(x.to(self._device), prediction, levels).cpu()
         layout = self._layout(before, motion, gain)
         source = RoundedLatent(_flat(self._inter.prior.analyse(latent, gain)), self._price)
-        return self._inter_reference(layout, before, motion, prediction, source, *recorders)
+        known = walk(self._inter.prior, layout, source, *recorders)
+        picture = self._picture(layout, known, prediction)
+        stays = None
+        if self._inter.kept is not None:
+            last = None if before.kept is None else torch.from_numpy(before.kept)[None]
+            stays = GivenCodes([kept_blocks(x, picture, prediction.cpu(), price, last)[0].numpy().ravel()])
+        kept = self._code_kept(layout, known, before, motion, stays, *recorders)
+        return self._inter_reference(layout, known, before, motion, kept, picture, prediction)
 
     def grids(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
         """Of the planes of an intra frame, and of one that follows another."""
         intra, inter = (prior.layout(self._grid).grids for prior in (self._intra.prior, self._inter.prior))
-        return list(intra), [(2, *self._blocks), *inter]
+        flags = [] if self._inter.kept is None else [self._blocks]
+        return list(intra), [(2, *self._blocks), *inter, *flags]
 
     @torch.inference_mode()
-    def decode_inter(self, before: Reference, gain: int, source: Source) -> Reference:
-        """The same from a stream."""
+    def decode_inter(self, before: Reference, gain: int, source: Source, flags: Source | None = None) -> Reference:
+        """The same from a stream; flags of kept blocks may come from elsewhere."""
         motion = self._code_motion(before, source)
         prediction = self._predicted(before, motion) if self._pixels else None
-        return self._inter_reference(self._layout(before, motion, gain), before, motion, prediction, source)
+        layout = self._layout(before, motion, gain)
+        known = walk(self._inter.prior, layout, source)
+        kept = self._code_kept(layout, known, before, motion, source if flags is None else flags)
+        picture = None if prediction is None else self._picture(layout, known, prediction)
+        return self._inter_reference(layout, known, before, motion, kept, picture, prediction)
 
     def _intra_reference(self, gain: int, source: Source, *recorders: Recorder) -> Reference:
         prior = self._intra.prior
@@ -219,21 +259,48 @@ class FrameCoder:
     def _levels(self, gain: int) -> Tensor:
         return torch.full((1, 1, *self._grid), gain / FINEST, device=self._device)
 
+    def _code_kept(
+        self,
+        layout: Layout,
+        known: Known,
+        before: Reference,
+        motion: NDArray[np.int64],
+        source: Source | None,
+        *recorders: Recorder,
+    ) -> NDArray[np.int64] | None:
+        """The flags `(rows, columns)`; None where the model keeps no blocks."""
+        inter = self._inter
+        if inter.kept is None or source is None:
+            return None
+        sizes = np.abs(inter.prior.normalised(layout, known))
+        large = torch.from_numpy((sizes >= LARGE).sum(0))[None]
+        seen = beside_kept(
+            large,
+            torch.from_numpy(motion)[None],
+            None if before.kept is None else torch.from_numpy(before.kept)[None],
+            torch.tensor([layout.gain]),
+        )
+        found = walk(inter.kept, inter.kept.layout(self._blocks, seen[0].numpy()), source, *recorders)
+        return found.codes[0].reshape(self._blocks)
+
     def _inter_reference(
         self,
         layout: Layout,
+        known: Known,
         before: Reference,
         motion: NDArray[np.int64],
+        kept: NDArray[np.int64] | None,
+        picture: Tensor | None,
         prediction: Tensor | None,
-        source: Source,
-        *recorders: Recorder,
     ) -> Reference:
-        prior = self._inter.prior
-        known: Known = walk(prior, layout, source, *recorders)
-        latents = prior.normalised(layout, known)
+        latents = self._inter.prior.normalised(layout, known)
         past = before.past if before.past is not None else Past(latents * 0, latents * 0)
-        picture = None if prediction is None else self._picture(layout, known, prediction)
-        return Reference(picture, [motion.ravel(), *known.codes], past.then(latents), motion)
+        codes = [motion.ravel(), *known.codes]
+        if kept is not None:
+            codes.append(kept.ravel())
+            if picture is not None and prediction is not None:
+                picture = with_kept(torch.from_numpy(kept)[None], prediction.cpu(), picture)
+        return Reference(picture, codes, past.then(latents), motion, kept)
 
     def _picture(self, layout: Layout, known: Known, prediction: Tensor) -> Tensor:
         prior = self._inter.prior
@@ -247,6 +314,61 @@ def motion_price(price: float) -> float:
     In the sum of squares a bit is worth 1 / price; in that of magnitudes, as in other encoders, its root.
     """
     return float(np.sqrt(1 / price))
+
+
+def kept_blocks(x: Tensor, decoded: Tensor, prediction: Tensor, price: Tensor, before: Tensor | None) -> Tensor:
+    """Which blocks of frames are better kept: int64 `(B, rows, columns)`, 1 where keeping one costs less.
+
+    Costs are squared errors, and bits where a flag differs from its neighbours or from the frame before; the least is found
+    by iterated conditional modes (Besag 1986, "On the statistical analysis of dirty pictures").
+
+    Args:
+        x: pictures `(B, 3, H, W)` in [0, 1], as the next two.
+        decoded: what codes make of the prediction.
+        prediction: what a kept block is.
+        price: `(B,)`, bits a pixel that a squared error of 1, full scale 255, is worth.
+        before: the flags of the last frame `(B, rows, columns)`; None if it had none.
+    """
+    worse = (FAVOUR * (decoded - x).square() - (prediction - x).square()).mean(1, keepdim=True) * 255**2
+    saved = F.avg_pool2d(worse, BLOCK, ceil_mode=True)[:, 0] * price.to(x)[:, None, None] * BLOCK**2
+    if before is not None:
+        saved = saved + (2 * before - 1) * CHANGE_BITS
+    kept = (saved > 0).to(saved)
+    first = (torch.arange(kept.shape[1])[:, None] + torch.arange(kept.shape[2])).to(kept.device) % 2 == 0
+    cross = kept.new_tensor([[0, 1, 0], [1, 0, 1], [0, 1, 0]])[None, None] * EDGE_BITS
+    for sweep in range(2 * SWEEPS):
+        around = F.conv2d(2 * kept[:, None] - 1, cross, padding=1)[:, 0]
+        kept = torch.where(first == (sweep % 2 == 0), (saved + around > 0).to(kept), kept)
+    return kept.long()
+
+
+def with_kept(kept: Tensor, prediction: Tensor, decoded: Tensor) -> Tensor:
+    """Pictures `(B, 3, H, W)` whose kept blocks `(B, rows, columns)` are those of the prediction."""
+    pixels = kept.repeat_interleave(BLOCK, 1).repeat_interleave(BLOCK, 2)[
+        :, None, : decoded.shape[2], : decoded.shape[3]
+    ]
+    return torch.where(pixels > 0, prediction, decoded)
+
+
+def beside_kept(large: Tensor, motion: Tensor, before: Tensor | None, gain: Tensor) -> Tensor:
+    """What every decoder has of the blocks of a frame when it reads their flags: int64 `(B, 7, rows, columns)` in 1/256.
+
+    Args:
+        large: int64 `(B, h, w)`, how many latents of each position are `LARGE`.
+        motion: int64 `(B, 2, rows, columns)`.
+        before: the flags of the last frame `(B, rows, columns)`; None if it had none.
+        gain: int64 `(B,)`, the index of each.
+    """
+    rows, columns = motion.shape[2:]
+    padded = F.pad(large, (0, BLOCK_POSITIONS * columns - large.shape[2], 0, BLOCK_POSITIONS * rows - large.shape[1]))
+    count = padded.unflatten(1, (rows, BLOCK_POSITIONS)).unflatten(3, (columns, BLOCK_POSITIONS)).sum((2, 4))
+    there = torch.full_like(count, 256 if before is not None else 0)
+    last = torch.zeros_like(count) if before is None else (2 * before - 1) * 256
+    level = (gain * 256 // FINEST)[:, None, None].expand_as(count)
+    moves = (motion != 0).any(1).long() * 256
+    return torch.stack(
+        [last, there, count.clamp_max(1) * 256, count.clamp_max(8) * 32, count.clamp_max(64) * 4, moves, level], 1
+    )
 
 
 def finer(motion: NDArray[np.int64], grid: tuple[int, int]) -> NDArray[np.int64]:

@@ -115,7 +115,7 @@ class VideoLatentCodec(VideoFiles, nn.Module):
         pictures = [before.picture]
         for t in range(frames):
             flat = [plane[t].ravel() for plane in inter]
-            before = coder.decode_inter(before, gains[1 + t], _Frame(flat))
+            before = coder.decode_inter(before, gains[1 + t], _Frame(flat), GivenCodes(flat[-1:]))
             pictures.append(before.picture)
         return torch.stack([cast(Tensor, picture) for picture in pictures], 2)
 
@@ -126,8 +126,9 @@ class VideoLatentCodec(VideoFiles, nn.Module):
 
     @property
     def alphabets(self) -> tuple[int, ...]:
-        """Of the planes that a head lists: vectors, and those of a frame."""
-        return (0,) * (1 + len(self.inter.prior.codebook_sizes))
+        """Of the planes that a head lists: vectors, those of a frame, and flags of kept blocks."""
+        flags = () if self.inter.kept is None else self.inter.kept.codebook_sizes
+        return (0,) * (1 + len(self.inter.prior.codebook_sizes)) + flags
 
     def check(self, encoding: Encoding) -> None:
         """Refuse what it cannot do."""
@@ -158,6 +159,7 @@ class VideoLatentCodec(VideoFiles, nn.Module):
         if self._sealed is not None and not self.training:
             return self._sealed
         parts = {"intra": self.intra.prior, "inter": self.inter.prior, "motion": self.inter.motion}
+        parts |= {} if self.inter.kept is None else {"kept": self.inter.kept}
         facts = {"codec": type(self).__name__, "stride": self.stride} | {
             name: module_classes(part) for name, part in parts.items()
         }
@@ -188,6 +190,8 @@ class VideoLatentCodec(VideoFiles, nn.Module):
     def float_twins(self) -> frozenset[str]:
         """Floats of the priors, which follow from their integers."""
         own = {"inter.prior": self.inter.prior.float_twins(), "inter.motion": self.inter.motion.float_twins()}
+        if self.inter.kept is not None:
+            own["inter.kept"] = self.inter.kept.float_twins()
         found = {f"{part}.{name}" for part, names in own.items() for name in names}
         return frozenset(found | {f"intra.{name}" for name in self.intra.float_twins()})
 
@@ -196,6 +200,8 @@ class VideoLatentCodec(VideoFiles, nn.Module):
         self.intra.thaw()
         self.inter.prior.thaw()
         self.inter.motion.thaw()
+        if self.inter.kept is not None:
+            self.inter.kept.thaw()
 
 
 class _Frame:

@@ -43,6 +43,8 @@ def freeze_inter(training: VideoLatentTraining, clips: Tensor) -> float:
     stacked = [torch.stack(plane) for plane in zip(*planes, strict=True)]
     cost = prior.freeze(stacked, np.rint(last.past.numpy() * 256).astype(np.int64))
     model.inter.motion.freeze([last.motion.double()], last.motion_before.numpy())
+    if model.inter.kept is not None and last.kept is not None and last.beside_kept is not None:
+        model.inter.kept.freeze([last.kept], last.beside_kept.numpy())
     return cost
 
 

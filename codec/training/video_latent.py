@@ -14,10 +14,10 @@ import lightning
 import torch
 from torch import Tensor
 
-from codec.entropy import FINEST, float_planes
+from codec.entropy import FINEST, FIXED_POINT, float_planes
 from codec.entropy.rounding import NOISE, Priced, Rounding
 from codec.models import LatentCodec, VideoLatentCodec, load_as
-from codec.models.video_frame import UNIT, motion_price
+from codec.models.video_frame import LARGE, UNIT, beside_kept, kept_blocks, motion_price, with_kept
 from codec.nn import PatchBasis, channels_last, find_motion, predict, principal_basis, spread_of
 from codec.training.latent import uniform_step
 from codec.training.optimisation import Optimisation, adamw
@@ -29,23 +29,26 @@ SHOWN = (0.1, 0.35, 0.6)  # levels at which validation measures
 class Given:
     """What a frame of a batch is coded from: latents `(B, C, h, w)`, planes of the past, vectors and those of the frame before.
 
-    The first frame after an intra frame has no past.
+    The first frame after an intra frame has no past. Flags of kept blocks, and what lies beside them, are None where none are kept.
     """
 
     latent: Tensor
     past: Tensor | None
     motion: Tensor
     motion_before: Tensor | None
+    kept: Tensor | None
+    beside_kept: Tensor | None
 
 
 @dataclass(frozen=True)
 class Before:
-    """What is left of a frame of a batch: its picture `(B, 3, H, W)`; but of an intra frame its vectors, latents and sizes of late."""
+    """What is left of a frame of a batch: its picture `(B, 3, H, W)`; but of an intra frame its vectors, latents, sizes of late, flags."""
 
     picture: Tensor
     motion: Tensor | None = None
     latents: Tensor | None = None
     sizes: Tensor | None = None
+    kept: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,13 @@ class Step:
     given: Given
     bits: Tensor
     motion_bits: Tensor
+    kept_bits: Tensor
     error: Tensor
+
+    @property
+    def all_bits(self) -> Tensor:
+        """Of latents, vectors and flags."""
+        return self.bits + self.motion_bits + self.kept_bits
 
 
 class VideoLatentTraining(lightning.LightningModule):
@@ -66,7 +75,8 @@ class VideoLatentTraining(lightning.LightningModule):
         optimisation: AdamW and schedule.
         total_steps: length of the run.
         intra: checkpoint of the intra codec, of the model's intra config.
-        start_model: checkpoint of the same config whose weights begin the run in place of the PCA of residuals.
+        start_model: checkpoint of the same config whose weights begin the run in place of the PCA of residuals; it may be one
+            that keeps no blocks.
         rounded_from: fraction of the run after which latents are rounded as in files and the analysis is fixed.
         jitter: of a frame's level around that of its clip, so that quality may change from frame to frame.
         boost: by how much the level of the intra frame may be higher, drawn evenly from 0.
@@ -100,7 +110,7 @@ class VideoLatentTraining(lightning.LightningModule):
         """Take the intra codec, and begin at the PCA of residuals and the steps that suit each quality."""
         model = self.model
         if self.start_model is not None:
-            model.load_state_dict(load_as(VideoLatentCodec, self.start_model).state_dict())
+            self._start_from(load_as(VideoLatentCodec, self.start_model))
         elif self.trainer.ckpt_path is None:
             model.intra.load_state_dict(load_as(LatentCodec, self.intra).state_dict())
             self._start_inter()
@@ -129,7 +139,7 @@ class VideoLatentTraining(lightning.LightningModule):
         clips = batch[:, : batch.shape[1] - self.lead + lead]
         steps, prices = self._code(clips, level, first, rounding, fixed_analysis=rounded, lead=lead)
         area = batch.shape[-1] * batch.shape[-2]
-        rates = torch.stack([(step.bits + step.motion_bits) / area for step in steps])
+        rates = torch.stack([step.all_bits / area for step in steps])
         errors = torch.stack([step.error for step in steps])
         loss = ((rates + prices * errors) * (0.1 / prices.sqrt())).mean()
         self.log_dict({"train/loss": loss.detach(), "train/bpp": rates.mean().detach()})
@@ -143,11 +153,14 @@ class VideoLatentTraining(lightning.LightningModule):
             level = torch.full((1,), shown, device=batch.device)
             first = (level + self.model.structure.intra / FINEST).clamp(0, 1)
             steps, prices = self._code(batch[..., :height, :width], level, first, Priced(self.model.price), jitter=0.0)
-            bpp = torch.stack([(step.bits + step.motion_bits) / (height * width) for step in steps])
+            bpp = torch.stack([step.all_bits / (height * width) for step in steps])
             moving = torch.stack([step.motion_bits for step in steps]).sum() / (height * width * len(steps))
             error = torch.stack([step.error for step in steps])
             losses.append(((bpp + prices * error) * (0.1 / prices.sqrt())).mean())
             decibels = (20 * math.log10(255) - 10 * error.log10()).mean()
+            flags = [step.given.kept for step in steps if step.given.kept is not None]
+            if flags:
+                self.log(f"val/kept_{shown}", torch.stack(flags).float().mean(), on_epoch=True, batch_size=1)
             values = {f"val/bpp_{shown}": bpp.mean(), f"val/psnr_{shown}": decibels, f"val/motion_bpp_{shown}": moving}
             self.log_dict(values, on_epoch=True, batch_size=1)
         self.log("val/loss", torch.stack(losses).mean(), on_epoch=True, batch_size=1)
@@ -198,12 +211,18 @@ class VideoLatentTraining(lightning.LightningModule):
             beside = float_planes(before.latents, before.sizes, self._finer(found, grid), UNIT)
         coded = inter.prior(latent, levels, rounding, beside)
         decoded = inter.synthesis(coded.latents, levels, prediction).float()
+        latents, flags, seen, kept_bits = coded.latents.detach(), None, None, torch.zeros_like(level)
+        if inter.kept is not None:
+            price = self.model.intra.distortion_price(level)
+            flags = kept_blocks(pixels, decoded.detach(), prediction.detach(), price, before.kept)
+            large = (latents.abs() >= LARGE / FIXED_POINT).sum(1)
+            seen = beside_kept(large, found, before.kept, (level * FINEST).round().long())
+            kept_bits, decoded = inter.kept(flags, seen), with_kept(flags, prediction, decoded)
         error = (decoded - pixels).square().flatten(1).mean(1) * 255**2
-        given = Given(latent.detach(), beside, found, before.motion)
-        latents = coded.latents.detach()
+        given = Given(latent.detach(), beside, found, before.motion, flags, seen)
         sizes = torch.zeros_like(latents) if before.sizes is None else before.sizes
-        after = Before(decoded.clamp(0, 1), found, latents, (sizes + latents.abs()) / 2)
-        return Step(given, coded.bits, motion_bits, error), after
+        after = Before(decoded.clamp(0, 1), found, latents, (sizes + latents.abs()) / 2, flags)
+        return Step(given, coded.bits, motion_bits, kept_bits, error), after
 
     def last_inter(self, clips: Tensor, levels: Tensor) -> Given:
         """What the last frame of clips uint8 `(B, T, 3, H, W)`, T at least 3, is coded from, at levels `(B,)`."""
@@ -233,6 +252,13 @@ class VideoLatentTraining(lightning.LightningModule):
 
     def _finer(self, motion: Tensor, grid: list[int]) -> Tensor:
         return motion.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : grid[0], : grid[1]]
+
+    def _start_from(self, other: VideoLatentCodec) -> None:
+        """Take all weights that it has; it has all but those of kept blocks."""
+        state = other.state_dict()
+        if other.inter.kept is None and self.model.inter.kept is not None:
+            state |= {f"inter.kept.{name}": tensor for name, tensor in self.model.inter.kept.state_dict().items()}
+        self.model.load_state_dict(state)
 
     @torch.no_grad()
     def _start_inter(self) -> None:

@@ -15,6 +15,7 @@ from codec.media.video import VideoReader
 from codec.models import Encoding, VideoLatentCodec, load, save
 from codec.models.sound_reading import Excerpt
 from codec.models.video import reader_of
+from codec.models.video_frame import kept_blocks
 from codec.types import Media
 from tests.models.latent_models import small_latent_codec
 from tests.models.video_models import CONFIG, decibels, moving_clip, small_video_codec
@@ -59,15 +60,17 @@ def test_a_bit_rate_is_kept_to() -> None:
         assert 0.7 * kbps < 8 * len(data) * 25 / 40 / 1000 < 1.3 * kbps
 
 
-def test_codes_of_tensors_decode_to_what_a_file_holds() -> None:
-    model, clip = small_video_codec(), media(4)
+@pytest.mark.parametrize("kept", [False, True])
+def test_codes_of_tensors_decode_to_what_a_file_holds(kept: bool) -> None:
+    model, clip = small_video_codec(kept=kept), media(4)
     codes = model.encode(clip.samples[None], 60)
     decoded = model.decode(codes)[0, ..., :48, :64].mul(255).round().to(torch.uint8)
     assert torch.equal(decoded, model.decompress(model.compress(clip, Encoding(quality=60))).samples)
 
 
-def test_codes_are_read_without_pictures() -> None:
-    model, clip = small_video_codec(), media(6)
+@pytest.mark.parametrize("kept", [False, True])
+def test_codes_are_read_without_pictures(kept: bool) -> None:
+    model, clip = small_video_codec(kept=kept), media(6)
     data = model.compress(clip)
     held = model.read_codes(io.BytesIO(data))
     assert held.frames == 6
@@ -79,6 +82,37 @@ def test_codes_are_read_without_pictures() -> None:
         for plane in codes.planes[intra:]:
             found.update(plane.codes[0, t].contiguous().numpy().tobytes())
     assert held.digest == found.digest()
+
+
+def half_still(frames: int) -> Tensor:
+    """The left half stands still, the right half moves; uint8 `(T, 3, H, W)`."""
+    clip = moving_clip(frames, 48, 128)
+    clip[..., :64] = clip[:1, ..., :64]
+    return clip
+
+
+def test_what_stands_still_is_kept() -> None:
+    model, clip = small_video_codec(), half_still(8)
+    codes = model.encode(clip.transpose(0, 1)[None].contiguous(), 20)
+    flags = codes.planes[-1].codes[0]
+    assert flags.shape == (7, 3, 8)
+    assert float(flags[1:, :, :3].double().mean()) > 0.9
+    assert float(flags[1:, :, 4:].double().mean()) < 0.5
+    decoded = model.decode(codes)[0]
+    torch.testing.assert_close(decoded[:, 2:, :, :24], decoded[:, 1:-1, :, :24], atol=1e-5, rtol=0)
+
+
+def test_the_choice_of_kept_blocks_weighs_errors_and_flags() -> None:
+    x = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    near, far = x + 0.01, x + 0.2
+    price = torch.tensor([0.01])
+    assert bool((kept_blocks(x, far, near, price, None) == 1).all())
+    assert bool((kept_blocks(x, near, far, price, None) == 0).all())
+    mixed = near.clone()
+    mixed[..., :16, :16] += 0.001  # too little to be worth a flag that differs from its neighbours
+    assert bool((kept_blocks(x, near, mixed, price, torch.zeros(1, 2, 3)) == 0).all())
+    half = torch.cat([near[..., :16], far[..., 16:]], 3)
+    assert kept_blocks(x, near + 0.05, half, price, None).tolist() == [[[1, 0, 0], [1, 0, 0]]]
 
 
 def test_a_cut_begins_anew() -> None:

@@ -5,7 +5,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from codec.entropy import ChannelContext, GroupedLatentPrior, MotionPrior, NeighbourContext, PastPath
+from codec.entropy import ChannelContext, FlagPrior, GroupedLatentPrior, MotionPrior, NeighbourContext, PastPath
 from codec.models import InterCodec, Structure, VideoLatentCodec
 from codec.nn import ConditionalAnalysis, ConditionalSynthesis, principal_basis, spread_of
 from codec.training import Optimisation, VideoLatentTraining
@@ -35,6 +35,7 @@ CONFIG = {
             "mend_width": 4,
         },
         "motion": {"_target_": "codec.entropy.MotionPrior", "width": 8},
+        "kept": {"_target_": "codec.entropy.FlagPrior", "planes": 7, "width": 8},
         "prior": {
             "_target_": "codec.entropy.GroupedLatentPrior",
             "channels": DIM,
@@ -62,8 +63,8 @@ def moving_clip(frames: int, height: int = 48, width: int = 64, seed: int = 3) -
 
 
 @cache
-def small_video_codec() -> VideoLatentCodec:
-    """The same model at every call; not to be changed."""
+def small_video_codec(*, kept: bool = True) -> VideoLatentCodec:
+    """The same model at every call; not to be changed. The first video-latent keeps no blocks."""
     torch.manual_seed(0)
     prior = GroupedLatentPrior(
         DIM,
@@ -82,6 +83,7 @@ def small_video_codec() -> VideoLatentCodec:
         ConditionalSynthesis(DIM, width=16, depth=1, middle_width=8, middle_depth=1, mend_width=4),
         MotionPrior(width=8),
         latent_dim=DIM,
+        kept=FlagPrior(7, width=8) if kept else None,
     )
     structure = Structure(period=8, pattern=(0, 48))
     model = VideoLatentCodec(small_latent_codec(), inter, group=4, structure=structure)

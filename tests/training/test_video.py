@@ -37,7 +37,7 @@ from codec.types import Media
 from tests.conftest import synthetic_picture
 from tests.models.latent_models import CONFIG as INTRA
 from tests.models.latent_models import small_latent_codec
-from tests.models.video_models import CONFIG, moving_clip
+from tests.models.video_models import CONFIG, moving_clip, small_video_codec
 from tests.models.video_token_models import CONFIG as TOKENS
 
 pytestmark = pytest.mark.filterwarnings(
@@ -166,6 +166,21 @@ def test_latent_resume_continues_exactly_and_the_export_writes_files(
     coarse, fine = (model.compress(media, Encoding(quality=quality)) for quality in (10, 90))
     assert len(coarse) < len(fine)
     assert error(model, media, fine) < error(model, media, coarse)
+
+
+def test_a_model_that_keeps_blocks_begins_at_one_that_keeps_none(
+    videos: Path, photographs: Path, tmp_path: Path
+) -> None:
+    before, source = small_video_codec(kept=False), data(videos, photographs, ClipShape(frames=3, crop=64))
+    config = copy.deepcopy(CONFIG)
+    del config["inter"]["kept"]  # type: ignore[attr-defined]
+    save(tmp_path / "before", before, config, "# small\n")
+    training = latent_training(tmp_path / "none", 1)
+    training.start_model = str(tmp_path / "before")
+    trainer(tmp_path / "run", 1).fit(training, datamodule=source)
+    assert training.model.inter.kept is not None
+    kept = training.model.inter.kept.state_dict()
+    assert any(bool(tensor.any()) for name, tensor in kept.items() if name.startswith("networks."))
 
 
 def error(model: Any, media: Media, file: bytes) -> float:
