@@ -1,10 +1,10 @@
 """What lost packets cost: PESQ, STOI and mel distance of a model of sound when 0, 5, 10 and 20 % of the packets do not arrive.
 
-    python tools/benchmark_sound_loss.py --data MEDIA --models NAME,… [--losses 0,5,10,20] [--packet MS] [--kinds speech] [--json FILE]
+    python tools/benchmark_sound_loss.py --data MEDIA --models NAME,… [--losses 0,5,10,20] [--made]
 
 MEDIA holds `audio-val.tar`. Each clip is coded as a stream (packets of 320 ms unless --packet says otherwise); packets are lost at random,
 each by itself, with a seed for each clip, but never all of a clip. Concealed is what `codec decode --partial` gives; silent the same
-with silence where the lost packets' sound was.
+with silence where the lost packets' sound was; made, with --made, what `--conceal` gives: codes by the generative model of these codes.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from torch import Tensor
 from codec.cli.measure import split_names
 from codec.container import Reader, SectionType
 from codec.evaluation import CodedSound, SoundSummary, measure_sound, summarise_sounds
+from codec.generation.checkpoint import attach_generator, find_generator
 from codec.media import SoundReader
 from codec.media.files import whole_file
 from codec.models import Encoding, SoundCodec, load_as
@@ -71,16 +72,25 @@ def draw(count: int, percent: float, seed: int) -> list[int]:
 def decodings(
     model: SoundCodec, clip: Clip, stream: Stream, lost: list[int], packet: int
 ) -> Iterator[tuple[str, Tensor]]:
-    """The clip concealed, and silent where packets of so many samples are lost; filled up where the last ones are."""
-    samples = clip.media.samples
-    whole = torch.zeros_like(samples)
-    decoded = model.decompress(stream.without(lost), partial=True).samples
-    whole[:, : decoded.shape[1]] = decoded
+    """The clip concealed, silent where packets of so many samples are lost, and made; filled up where the last ones are."""
+    fill, model.fill = model.fill, None
+    whole = partly(model, clip, stream, lost)
+    model.fill = fill
     yield "concealed", whole
     silent = whole.clone()
     for place in lost:
         silent[:, place * packet : (place + 1) * packet] = 0
     yield "silent", silent
+    if fill is not None:
+        yield "made", partly(model, clip, stream, lost)
+
+
+def partly(model: SoundCodec, clip: Clip, stream: Stream, lost: list[int]) -> Tensor:
+    """What is decoded of a stream without the lost packets, as long as the clip."""
+    whole = torch.zeros_like(clip.media.samples)
+    decoded = model.decompress(stream.without(lost), partial=True).samples
+    whole[:, : decoded.shape[1]] = decoded
+    return whole
 
 
 def measure(
@@ -107,6 +117,7 @@ def main() -> None:
     parser.add_argument("--packet", type=float, help="milliseconds")
     parser.add_argument("--bitrate", type=float, help="kbit/s")
     parser.add_argument("--kinds", default="speech", help="%(default)s")
+    parser.add_argument("--made", action="store_true", help="also by the generative model of the codes")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     kinds = choose(asked.kinds, list(RATES_HZ), "kind")
@@ -116,8 +127,10 @@ def main() -> None:
     )
     found = []
     for name in split_names(asked.models):
-        losses = [float(text) for text in split_names(asked.losses)]
-        for row in measure(Path(name).name, load_as(SoundCodec, name), clips, losses, encoding):
+        losses, model = [float(text) for text in split_names(asked.losses)], load_as(SoundCodec, name)
+        if asked.made:
+            attach_generator(model, find_generator(model.coding_hash("static").hex(), masked=True).folder)
+        for row in measure(Path(name).name, model, clips, losses, encoding):
             speech = "" if row.pesq is None else f"PESQ {row.pesq:.3f}  STOI {row.stoi:.3f}  "
             print(f"{row.kind:7} {row.codec:36} {row.kbps:6.2f} kbit/s  {speech}mel {row.mel_distance:.3f}")
             found.append(asdict(row))

@@ -9,22 +9,21 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from codec.entropy.base import FIXED_POINT, Frequencies, Known, Layout, Step
 from codec.entropy.driver import batch_bits, percent_more
 from codec.entropy.exact import IntegerNetwork
-from codec.entropy.layers import leaky_sequential
-from codec.entropy.motion import CROSS, looked_up
+from codec.entropy.pass_networks import CROSS, PassNetworks, looked_up
 from codec.entropy.schedule import LatticePass, lattice_passes
-from codec.entropy.tables import LOGIT_BITS, frequencies_from_logits
+from codec.entropy.tables import frequencies_from_logits
 
 PRECISION = 16
 NAT = 1 / float(np.log(2))  # bits
 
 
-class FlagPrior(nn.Module):
+class FlagPrior(PassNetworks):
     """Flags `(rows, columns)`, 0 or 1; the past of a layout are the planes beside them, int64 `(planes, rows, columns)` in 1/256.
 
     Args:
@@ -35,14 +34,10 @@ class FlagPrior(nn.Module):
     """
 
     def __init__(self, planes: int, *, period: int = 8, neighbours: int = 6, width: int = 16) -> None:
-        super().__init__()
+        passes = lattice_passes(period, neighbours)
+        super().__init__(passes, [len(one.offsets) + (planes + 1) * len(CROSS) for one in passes], 1, width)
         self.codebook_sizes: tuple[int, ...] = (2,)
-        self.planes, self.passes = planes, lattice_passes(period, neighbours)
-        self.networks = nn.ModuleList(self._network(one, width) for one in self.passes)
-        self.twins = nn.ModuleList(
-            IntegerNetwork(cast(nn.Sequential, network), input_bits=LOGIT_BITS, output_bits=LOGIT_BITS)
-            for network in self.networks
-        )
+        self.planes = planes
 
     def layout(self, grid: tuple[int, ...], beside: NDArray[np.int64] | None = None) -> Layout:
         """Flags on `(rows, columns)`; zeros beside them where nothing is given.
@@ -81,17 +76,8 @@ class FlagPrior(nn.Module):
         near = torch.from_numpy(given).to(flags.device)
         for p, one in enumerate(self.passes):
             _, inputs, _ = self._seen(one, flags, near)
-            cast(IntegerNetwork, self.twins[p]).convert(cast(nn.Sequential, self.networks[p]), inputs)
+            self.convert(p, inputs)
         return percent_more(float(batch_bits(self, [flags], given)), float(self(flags, near).sum()))
-
-    def float_twins(self) -> frozenset[str]:
-        """All floats."""
-        return frozenset(name for name, tensor in self.state_dict().items() if tensor.is_floating_point())
-
-    def thaw(self) -> None:
-        """Make the float networks from the integers."""
-        for network, twin in zip(self.networks, self.twins, strict=True):
-            cast(IntegerNetwork, twin).restore(cast(nn.Sequential, network))
 
     def steps(self, layout: Layout, known: Known) -> Iterator[Step]:
         """Pass by pass."""
@@ -107,13 +93,6 @@ class FlagPrior(nn.Module):
             logits = np.concatenate([np.zeros_like(logit), logit], 1)
             tables = Frequencies(frequencies_from_logits(logits, PRECISION), PRECISION)
             yield Step(0, (row * grid[1] + column).numpy(), tables)
-
-    def _network(self, one: LatticePass, width: int) -> nn.Sequential:
-        inputs = len(one.offsets) + (self.planes + 1) * len(CROSS)
-        last = nn.Linear(width, 1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        return leaky_sequential(nn.Linear(inputs, width), nn.Linear(width, width), last)
 
     def _seen(self, one: LatticePass, flags: Tensor, beside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Frames `(n,)` of the positions of a pass, what is seen there `(n, inputs)` in 1/256, and their own flags `(n,)`."""

@@ -14,20 +14,19 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from codec.coding import FrozenTables, tables_from_pmfs
 from codec.entropy.base import FIXED_POINT, Known, Layout, Rows, Step
 from codec.entropy.driver import batch_bits, percent_more
 from codec.entropy.exact import IntegerNetwork
-from codec.entropy.layers import leaky_sequential
 from codec.entropy.likelihood import LEAST_LOG2_SCALE
+from codec.entropy.pass_networks import CROSS, PassNetworks, looked_up
 from codec.entropy.schedule import LatticePass, lattice_passes
-from codec.entropy.tables import LOGIT_BITS, StoredTables, nearest_row, scales
+from codec.entropy.tables import StoredTables, nearest_row, scales
 from codec.nn import lower_bound
 
 Integers = NDArray[np.int64]
-CROSS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # what is seen of the last frame
 NEAREST = 4  # neighbours of which the median is taken
 FINE, COARSE = 64, 16  # a step of a vector in inputs, in 1/256: of short differences, which tell most, and of long ones
 SHORT, LONG = 2, 64  # steps at which they are cut off
@@ -48,7 +47,7 @@ class _Around:
     base: Tensor
 
 
-class MotionPrior(nn.Module):
+class MotionPrior(PassNetworks):
     """One plane of vectors `(2, rows, columns)` in whole steps, down and right; the past of a layout is that of the last frame.
 
     Args:
@@ -58,14 +57,9 @@ class MotionPrior(nn.Module):
     """
 
     def __init__(self, *, period: int = 8, neighbours: int = 6, width: int = 32) -> None:
-        super().__init__()
+        passes = lattice_passes(period, neighbours)
+        super().__init__(passes, [5 + 6 * (len(one.offsets) + len(CROSS)) for one in passes], 2, width)
         self.codebook_sizes: tuple[int, ...] = (0,)
-        self.passes = lattice_passes(period, neighbours)
-        self.networks = nn.ModuleList(self._network(one, width) for one in self.passes)
-        self.twins = nn.ModuleList(
-            IntegerNetwork(cast(nn.Sequential, network), input_bits=LOGIT_BITS, output_bits=LOGIT_BITS)
-            for network in self.networks
-        )
         self.tables = StoredTables(cauchy_tables())
 
     def layout(self, grid: tuple[int, ...], gain: int = 0, past: Integers | None = None) -> Layout:
@@ -99,18 +93,9 @@ class MotionPrior(nn.Module):
         before = None if past is None else torch.from_numpy(past).to(motion.device)
         for p, one in enumerate(self.passes):
             _, around, _ = self._seen(p, one, motion, before)
-            cast(IntegerNetwork, self.twins[p]).convert(cast(nn.Sequential, self.networks[p]), around.inputs)
+            self.convert(p, around.inputs)
         whole = [plane.double() for plane in planes]
         return percent_more(float(batch_bits(self, whole, past)), float(self(motion, before).sum()))
-
-    def float_twins(self) -> frozenset[str]:
-        """All floats."""
-        return frozenset(name for name, tensor in self.state_dict().items() if tensor.is_floating_point())
-
-    def thaw(self) -> None:
-        """Make the float networks from the integers."""
-        for network, twin in zip(self.networks, self.twins, strict=True):
-            cast(IntegerNetwork, twin).restore(cast(nn.Sequential, network))
 
     def steps(self, layout: Layout, known: Known) -> Iterator[Step]:
         """Pass by pass."""
@@ -124,13 +109,6 @@ class MotionPrior(nn.Module):
             log2_scale = cast(IntegerNetwork, self.twins[p])(around.inputs).numpy()
             index = nearest_row(log2_scale).T.ravel()
             yield Step(0, where, Rows(index, self.tables.tables), means=around.base.numpy().T.ravel() * FIXED_POINT)
-
-    def _network(self, one: LatticePass, width: int) -> nn.Sequential:
-        inputs = 5 + 6 * (len(one.offsets) + len(CROSS))
-        last = nn.Linear(width, 2)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        return leaky_sequential(nn.Linear(inputs, width), nn.Linear(width, width), last)
 
     def _spot(self, one: LatticePass, grid: tuple[int, ...]) -> Integers:
         """Flat places of the symbols of a pass: all downs, then all rights."""
@@ -190,15 +168,3 @@ def cauchy_tables() -> FrozenTables:
         half = np.diff(edges, prepend=-edges[0])
         pmfs.append(np.concatenate([half[:0:-1], half, [1 - 2 * edges[-1]]]))
     return tables_from_pmfs(pmfs, [-REACH] * len(pmfs), has_escape=True)
-
-
-def looked_up(
-    planes: Tensor, frame: Tensor, row: Tensor, column: Tensor, offsets: Sequence[tuple[int, int]]
-) -> tuple[Tensor, Tensor]:
-    """Of planes `(B, P, rows, columns)` the values `(n, k, P)` at k offsets from n positions, 0 outside; bool `(n, k)`, whether inside."""
-    shifts = torch.tensor(offsets, device=planes.device, dtype=torch.int64).reshape(-1, 2)
-    rows, columns = row[:, None] + shifts[:, 0], column[:, None] + shifts[:, 1]
-    inside = (rows >= 0) & (rows < planes.shape[2]) & (columns >= 0) & (columns < planes.shape[3])
-    height, width = planes.shape[2] - 1, planes.shape[3] - 1
-    found = planes[frame[:, None], :, rows.clamp(0, height), columns.clamp(0, width)]
-    return torch.where(inside[..., None], found, 0), inside
