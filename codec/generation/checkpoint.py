@@ -14,7 +14,16 @@ from codec.generation.masked_prior import MaskedPrior
 from codec.generation.model import TokenModel
 from codec.generation.repair import Repair
 from codec.models import Codec
-from codec.models.checkpoint import CARD, CONFIG, build, card_summary, read_metadata, search_path
+from codec.models.checkpoint import (
+    CARD,
+    CONFIG,
+    build,
+    card_summary,
+    precedence,
+    read_metadata,
+    search_path,
+    version_of,
+)
 from codec.models.tokenizer import Tokenizer
 
 FORMAT = "lmc-generator-1"
@@ -58,7 +67,7 @@ def list_generators() -> list[GeneratorInfo]:
 def find_generator(
     coding_hash: str, wanted: str | Path | None = None, *, masked: bool = False, coder: bool = False
 ) -> GeneratorInfo:
-    """The generative model of a tokenizer's codes: of that name or folder, or else the first in the alphabet.
+    """The generative model of a tokenizer's codes: of that name or folder, else the one with the shortest name; its newest version.
 
     Args:
         coding_hash: of the tokenizer, in hex.
@@ -73,11 +82,11 @@ def find_generator(
     if wanted is not None and (Path(wanted) / WEIGHTS).is_file():
         known = [_info(Path(wanted).resolve())]
     else:
-        known = [info for info in list_generators() if wanted is None or info.name == str(wanted)]
+        known = [info for info in list_generators() if wanted is None or version_of(info.name, str(wanted))]
     of_it = (info for info in known if info.coding_hash == coding_hash)
     fitting = [info for info in of_it if (info.masked or not masked) and (info.coder_hash or not coder)]
     if fitting:
-        return min(fitting, key=lambda info: info.name)
+        return min(fitting, key=lambda info: precedence(info.name))
     if known and wanted is not None:
         raise ModelMismatchError(f"{known[0].name} models the codes of {known[0].tokenizer}, which are others")
     names = ", ".join(f"{info.name} (of {info.tokenizer})" for info in list_generators()) or "none"

@@ -85,13 +85,13 @@ def find(wanted: str | Path) -> CheckpointInfo:
     if (Path(wanted) / WEIGHTS).is_file():
         return read_info(Path(wanted).resolve())
     known = list_checkpoints()
-    versions = {_version(info.name, str(wanted)): info for info in known if _version(info.name, str(wanted))}
+    versions = {version_of(info.name, str(wanted)): info for info in known if version_of(info.name, str(wanted))}
     if versions:
         return versions[max(versions)]
     if len(str(wanted)) >= 8:
         holders = [info for info in known if any(text.startswith(str(wanted)) for text in info.coding_hashes.values())]
         if holders:
-            return min(holders, key=_precedence)
+            return min(holders, key=lambda info: precedence(info.name))
     names = ", ".join(info.name for info in known) or "none"
     raise ModelNotFoundError(f"no model {str(wanted)!r}; known models: {names} (more folders: set CODEC_CHECKPOINTS)")
 
@@ -100,7 +100,7 @@ def sharing(info: CheckpointInfo, known: Sequence[CheckpointInfo]) -> list[Check
     """Other checkpoints that decode some of the same files, in the order in which `find` prefers them."""
     hashes = set(info.coding_hashes.values())
     others = (other for other in known if other.name != info.name and hashes & set(other.coding_hashes.values()))
-    return sorted(others, key=_precedence)
+    return sorted(others, key=lambda info: precedence(info.name))
 
 
 def load(wanted: str | Path) -> "Codec":
@@ -211,13 +211,13 @@ def _target(target: str) -> type:
     return exported
 
 
-def _precedence(info: CheckpointInfo) -> tuple[int, str, int]:
+def precedence(name: str) -> tuple[int, str, int]:
     """Sorts the shortest name first, then the alphabet, then the newest version."""
-    base = re.sub(r"-\d+$", "", info.name)
-    return len(base), base, -_version(info.name, base)
+    base = re.sub(r"-\d+$", "", name)
+    return len(base), base, -version_of(name, base)
 
 
-def _version(name: str, wanted: str) -> int:
+def version_of(name: str, wanted: str) -> int:
     """Which version of `wanted` a folder name is; 0 if it is another model."""
     match = re.fullmatch(re.escape(wanted) + r"(?:-(\d+))?", name)
     return int(match[1] or 1) if match else 0
