@@ -15,14 +15,16 @@ class Writer:
     Args:
         sink: file or pipe.
         head: what the file is.
+        index_every: an INDEX names each so-manieth CODES section, the first one too.
 
     Attributes:
         position: bytes written so far.
     """
 
-    def __init__(self, sink: BinaryIO, head: Head) -> None:
+    def __init__(self, sink: BinaryIO, head: Head, *, index_every: int = 1) -> None:
         self._sink = sink
         self._head = head
+        self._index_every, self._indexed = index_every, 0
         self._entries: list[IndexEntry] = []
         data = head.to_bytes()
         self._chain = int.from_bytes(data[-4:], "little")
@@ -38,25 +40,25 @@ class Writer:
         front = bytes([section.type]) + pack_varint(len(section.payload)) + pack_varint(section.chunk)
         if section.type == SectionType.CODES:
             front += self._plane(section)
-            if indexed:
+            if indexed and self._indexed % self._index_every == 0:
                 self._entries.append(IndexEntry(self.position, section.chunk, section.first_plane))
+            self._indexed += indexed
         checksum = crc32c(section.payload, crc32c(front)).to_bytes(4, "little")
         self._chain = crc32c(checksum, self._chain)
         self.position += len(front) + len(section.payload) + len(checksum)
         self._sink.write(front + section.payload + checksum)
 
-    def finish(self, length: int | None = None, *, index: bool = False, every: int = 1) -> None:
+    def finish(self, length: int | None = None, *, index: bool = False) -> None:
         """Append END, whose checksum chains those of head and sections.
 
         Args:
             length: samples or frames in all; needed where the head leaves them open, and only there.
             index: put an INDEX of the CODES sections before END, for readers that seek.
-            every: it names each so-manieth of them, the first one too.
         """
         if (length is not None) != self._head.fields.is_open:
             raise ValueError(f"END says a length where the head has 0 and only there, got {length}")
         if index:
-            self.write(index_section(self._entries[::every]))
+            self.write(index_section(self._entries))
         payload = b"" if length is None else pack_varint(length)
         body = bytes([SectionType.END, len(payload)]) + payload
         self._sink.write(body + crc32c(body, self._chain).to_bytes(4, "little"))

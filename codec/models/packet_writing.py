@@ -62,7 +62,7 @@ class PacketWriter:
         budget: Budget | None,
     ) -> None:
         self._sink, self._prior, self._packet, self._at_once, self._budget = sink, prior, packet, at_once, budget
-        self._writer = Writer(sink, head)
+        self._writer = Writer(sink, head, index_every=INDEXED)
         for section in [packet_section(packet), *lead]:
             self._writer.write(section)
         self._waiting: list[Tensor] = []
@@ -92,7 +92,7 @@ class PacketWriter:
         for part, frames in ((codes[:, :whole], self._packet), (codes[:, whole:], codes.shape[1] - whole)):
             if part.shape[1]:
                 self.write(part, frames)
-        self._writer.finish(length, index=self._count > INDEXED, every=INDEXED)
+        self._writer.finish(length, index=self._count > INDEXED)
         self._sink.flush()
 
     def write(self, codes: Tensor, frames: int, counts: list[int] | None = None) -> None:

@@ -76,3 +76,14 @@ def test_truncate_drops_it() -> None:
     truncate(io.BytesIO(indexed(77, 3)), sink, 1)
     names = [section.name for section in describe(io.BytesIO(sink.getvalue())).sections]
     assert names == ["codes", "codes", "codes", "tags"]
+
+
+def test_an_index_may_name_each_so_manieth_section() -> None:
+    sink = io.BytesIO()
+    writer = Writer(sink, Head(VideoFields(8, 8, 70, 1, 25), bytes(8), (8,)), index_every=32)
+    for chunk in range(70):
+        writer.write(Section(SectionType.CODES, chunk, 0, b"code"))
+    writer.finish(index=True)
+    entries = find_index(io.BytesIO(sink.getvalue()))
+    assert entries is not None
+    assert [entry.chunk for entry in entries] == [0, 32, 64]
