@@ -15,6 +15,7 @@ from codec.models import find
 from tests.cli.test_command_line import DAMAGED, MEDIA, TINY, USAGE, codec
 
 MODEL = ("--model", "tiny-sound")
+SPEECH = Path(__file__).resolve().parents[2] / "docs" / "samples" / "speech.flac"
 
 
 @pytest.fixture
@@ -202,3 +203,33 @@ def test_damage_is_told_and_can_be_concealed(coded: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "x.wav").exists()
     codec("decode", coded, tmp_path / "x.wav", "--partial")
     assert samples_of(tmp_path / "x.wav").shape == (5000, 2)
+
+
+def test_the_shipped_generative_model_makes_lost_packets_and_goes_on_with_speech(tmp_path: Path) -> None:
+    excerpt, coded = tmp_path / "speech.wav", tmp_path / "speech.lmc"
+    samples, rate = soundfile.read(SPEECH, stop=32_000)
+    soundfile.write(excerpt, samples, rate)
+    codec("encode", excerpt, coded, "--packet", 160, "--model", "audio-speech-16k")
+    data = bytearray(coded.read_bytes())
+    data[len(data) // 2] ^= 1
+    coded.write_bytes(data)
+    made = {option: codec("decode", coded, "-", option).stdout for option in ("--partial", "--conceal")}
+    assert len(made["--partial"]) == len(made["--conceal"])
+    bridged, repaired = (samples_of(one) for one in made.values())
+    other = np.flatnonzero(np.abs(bridged - repaired).max(1))
+    assert 0 < len(other) < 0.5 * rate
+    codec(
+        "generate",
+        tmp_path / "more.wav",
+        "--model",
+        "audio-speech-16k",
+        "--prompt",
+        excerpt,
+        "--seconds",
+        0.5,
+        "--steps",
+        2,
+    )
+    longer = samples_of(tmp_path / "more.wav")
+    assert longer.shape == (32_000 + 8_000, 1)
+    assert np.abs(longer[32_000:]).max() > 1e-3
