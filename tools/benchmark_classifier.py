@@ -72,7 +72,7 @@ def as_tokens(media: Sequence[tuple[Media, int]], model: SoundCodec, kbps: float
     """Vectors of the codes in files at a bit rate."""
     files, total = [], 0
     for clip, label in media:
-        data = model.compress(clip, Encoding(bitrate=kbps))
+        data = model.compress(clip, Encoding(bitrate=1000 * kbps))
         codes = torch.stack([plane.codes for plane in model.read_codes(io.BytesIO(data)).planes], -1)
         files.append(Labelled(model.quantizer.decode(codes[0]).float().clone(), label))
         total += len(data)
