@@ -7,7 +7,7 @@ Legend: K codes; a, b, g the probabilities that a code is kept, becomes a given 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -56,6 +56,7 @@ class DiffusionModel(WordModel):
         times: T.
         conditions: what it may be told; None for nothing.
         direct: weight of the code length of the codes themselves, beside that of the steps between times.
+        measured: codes of a plane at which a training step is measured, drawn from all: each takes a distribution over the whole codebook.
     """
 
     def __init__(
@@ -66,11 +67,12 @@ class DiffusionModel(WordModel):
         times: int = 100,
         conditions: Conditions | None = None,
         direct: float = 0.05,
+        measured: int = 256,
     ) -> None:
         super().__init__(words)
         self.trunk, self.conditions = trunk, conditions or Conditions(trunk.dim)
         self.time = nn.Linear(2 * FREQUENCIES, trunk.dim)
-        self.times, self._direct = times, direct
+        self.times, self._direct, self._measured = times, direct, measured
 
     def corruption(self, time: int) -> Corruption:
         """From time 0 to that; almost everything is masked at time T."""
@@ -82,8 +84,13 @@ class DiffusionModel(WordModel):
     def loss(self, codes: Tensor, condition: Condition, random: torch.Generator) -> Tensor:
         """As of `TokenModel`, an estimate of the bound from one time, and a little of the codes themselves."""
         time = 1 + int(torch.randint(self.times, (), generator=random, device=random.device))
-        step, direct = self._step_bits(codes, time, condition, random)
-        return (self.times * step + self._direct * direct).sum() / codes.numel()
+        each = codes[:, 0].numel()
+        chosen = torch.randperm(each, generator=random, device=random.device)[: self._measured].to(codes.device)
+        bits = [
+            self.times * step + self._direct * direct
+            for step, direct in self._bits(codes, time, condition, random, chosen)
+        ]
+        return torch.stack(bits).mean()
 
     @torch.no_grad()
     def code_length(self, codes: Tensor, condition: Condition = NOTHING) -> Tensor:
@@ -91,7 +98,8 @@ class DiffusionModel(WordModel):
         random = torch.Generator(codes.device).manual_seed(0)
         total = torch.zeros(len(codes), device=codes.device)
         for time in range(1, self.times + 1):
-            total = total + self._step_bits(codes, time, condition, random)[0]
+            steps = torch.stack([step for step, _ in self._bits(codes, time, condition, random)])
+            total = total + steps.view(len(steps), len(codes), -1).sum((0, 2))
         return total
 
     @torch.no_grad()
@@ -126,28 +134,27 @@ class DiffusionModel(WordModel):
         replaced = torch.where(chance < way.kept, codes, (anything * alphabets).long().minimum(alphabets - 1))
         return replaced.masked_fill(chance >= 1 - way.masked, EMPTY)
 
-    def _step_bits(
-        self, codes: Tensor, time: int, condition: Condition, random: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Bits of the step back from that time, and of the codes themselves, `(B,)` both."""
+    def _bits(
+        self, codes: Tensor, time: int, condition: Condition, random: torch.Generator, chosen: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each plane the bits of the step back from that time, and of the codes themselves, of all codes `(n,)` or the chosen ones."""
         seen = self.corrupted(codes, time, random)
         hidden = self._network(seen, time, condition)
-        steps, direct = [], []
         for q, words in enumerate(self._words):
-            wanted, now = codes[:, q].flatten(), seen[:, q].flatten()
-            found = words.log_probabilities(hidden[:, q].flatten(0, 2))
-            surprise = -found.gather(1, wanted[:, None])[:, 0]
-            direct.append(surprise)
-            if time == 1:
-                steps.append(surprise)
-                continue
-            truth = nn.functional.one_hot(wanted, words.alphabet).to(found)
-            true_back = self._back(now, truth, time, time - 1)
-            back = self._back(now, found.exp(), time, time - 1)
-            apart = true_back * (true_back.clamp_min(LEAST).log() - back.clamp_min(LEAST).log())
-            steps.append(apart.sum(1))
-        bits = [torch.stack(part).view(len(part), len(codes), -1).sum((0, 2)) / math.log(2) for part in (steps, direct)]
-        return bits[0], bits[1]
+            wanted, now, given = codes[:, q].flatten(), seen[:, q].flatten(), hidden[:, q].flatten(0, 2)
+            if chosen is not None:
+                wanted, now, given = wanted[chosen], now[chosen], given[chosen]
+            found = words.log_probabilities(given)
+            direct = -found.gather(1, wanted[:, None])[:, 0]
+            step = direct if time == 1 else self._apart(found, wanted, now, time)
+            yield step / math.log(2), direct / math.log(2)
+
+    def _apart(self, found: Tensor, wanted: Tensor, now: Tensor, time: int) -> Tensor:
+        """Divergence in nats `(n,)` of the step back that is predicted from that of the truth."""
+        truth = nn.functional.one_hot(wanted, found.shape[1]).to(found)
+        true_back = self._back(now, truth, time, time - 1)
+        back = self._back(now, found.exp(), time, time - 1)
+        return (true_back * (true_back.clamp_min(LEAST).log() - back.clamp_min(LEAST).log())).sum(1)
 
     def _back(self, now: Tensor, shares: Tensor, time: int, earlier: int) -> Tensor:
         """Probabilities `(n, K + 1)`, the mask last, of codes at an earlier time.
