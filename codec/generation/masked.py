@@ -73,11 +73,10 @@ class MaskedModel(WordModel):
         known, wanted = self._ordered_mask(planes, q, random) if ordered else self._random_mask(planes, q, random)
         hidden = self.network(planes.masked_fill(~known, EMPTY), condition)
         bits = torch.cat([self._bits(hidden, planes, plane, wanted[:, plane]) for plane in range(planes.shape[1])])
-        counts = wanted.flatten(2).sum(2)  # those of the fixed order weigh the same, however many codes a pass has
-        weights = (
-            torch.cat([(1 / n).repeat_interleave(n) for n in counts.T.contiguous()]) if ordered else bits.new_ones(1)
-        )
-        mean = (bits * weights).sum() / weights.expand_as(bits).sum()
+        weights = torch.ones_like(bits)
+        if ordered:  # a sample weighs the same, however many codes its pass has
+            weights = torch.cat([(1 / n).repeat_interleave(n) for n in wanted.flatten(2).sum(2).T.contiguous()])
+        mean = (bits * weights).sum() / weights.sum()
         return mean * (planes.shape[1] / codes.shape[1])
 
     @torch.no_grad()
@@ -160,9 +159,8 @@ class MaskedModel(WordModel):
         gaps, shares = _gaps(planes, random), self._unknown_share_of(_uniform((len(planes), 1, 1, 1), random))
         unknown = (_uniform(planes.shape, random) < shares).to(planes.device) & gaps
         own = _one_hot(q, planes)
-        unknown[..., 0, 0] |= (own & ~(unknown & own).flatten(1).any(1)[:, None, None, None])[
-            ..., 0, 0
-        ]  # something is always wanted
+        idle = ~(unknown & own).flatten(1).any(1)  # something is always wanted
+        unknown[..., 0, 0] |= own[..., 0, 0] & idle[:, None]
         if self.digits is not None:
             return ~unknown, unknown
         return _earlier(q, planes) | (own & ~unknown) | ~(own | gaps), own & unknown

@@ -17,7 +17,8 @@ from torch import Tensor
 from codec.entropy import FINEST, FIXED_POINT, float_planes
 from codec.entropy.rounding import NOISE, Priced, Rounding
 from codec.models import LatentCodec, VideoLatentCodec, load_as
-from codec.models.video_frame import LARGE, UNIT, beside_kept, kept_blocks, motion_price, with_kept
+from codec.models.video_frame import UNIT, motion_price
+from codec.models.video_kept import LARGE, beside_kept, kept_blocks, with_kept
 from codec.nn import PatchBasis, channels_last, find_motion, predict, principal_basis, spread_of
 from codec.training.latent import uniform_step
 from codec.training.optimisation import Optimisation, adamw

@@ -15,7 +15,7 @@ from codec.media.video import VideoReader
 from codec.models import Encoding, VideoLatentCodec, load, save
 from codec.models.sound_reading import Excerpt
 from codec.models.video import reader_of
-from codec.models.video_frame import kept_blocks
+from codec.models.video_kept import kept_blocks
 from codec.types import Media
 from tests.models.latent_models import small_latent_codec
 from tests.models.video_models import CONFIG, decibels, moving_clip, small_video_codec
