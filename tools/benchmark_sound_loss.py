@@ -1,6 +1,7 @@
 """What lost packets cost: PESQ, STOI and mel distance of a model of sound when 0, 5, 10 and 20 % of the packets do not arrive.
 
-    python tools/benchmark_sound_loss.py --data MEDIA --models NAME,… [--losses 0,5,10,20] [--made]
+    python tools/benchmark_sound_loss.py --data MEDIA --models NAME,… [--losses 0,5,10,20] [--packet MS] [--bitrate KBITS]
+        [--kinds speech,…] [--made] [--json FILE]
 
 MEDIA holds `audio-val.tar`. Each clip is coded as a stream (packets of 320 ms unless --packet says otherwise); packets are lost at random,
 each by itself, with a seed for each clip, but never all of a clip. Concealed is what `codec decode --partial` gives; silent the same
@@ -11,7 +12,7 @@ import argparse
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -122,9 +123,7 @@ def main() -> None:
     asked = parser.parse_args()
     kinds = choose(asked.kinds, list(RATES_HZ), "kind")
     clips = list(read_clips(asked.data / "audio-val.tar", kinds))
-    encoding = replace(
-        Encoding(packet_ms=asked.packet), bitrate=None if asked.bitrate is None else 1000 * asked.bitrate
-    )
+    encoding = Encoding(packet_ms=asked.packet, bitrate=None if asked.bitrate is None else 1000 * asked.bitrate)
     found = []
     for name in split_names(asked.models):
         losses, model = [float(text) for text in split_names(asked.losses)], load_as(SoundCodec, name)
