@@ -82,11 +82,20 @@ class ExactAttention(nn.Module):
 
     def forward(self, x: Tensor, turns: Tensor, mask: Tensor | None) -> Tensor:
         """Normed `(B, N, dim)` to `(B, N, dim)`; the mask is bool, broadcast to `(B, H, N, keys)`."""
+        query, key, value = self.entered(x, turns)
+        return self.mixed(query, key, value, mask)
+
+    def entered(self, x: Tensor, turns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values `(B, H, N, d)` of normed `(B, N, dim)`; turns are `(2, N, d)`, or broadcast to `(2, B, H, N, d)`."""
         query, key, value = rearrange(self.enter(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
         query, key = (
             exact_turned(divide(exact_norm(part) * gain, GAIN_BITS), turns)
             for part, gain in ((query, self.query_gain), (key, self.key_gain))
         )
+        return query, key, value
+
+    def mixed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """Queries `(B, H, N, d)`, keys and values `(B, H, keys, d)` to `(B, N, dim)`."""
         dim = query.shape[-1]
         logits = torch.floor((query @ key.transpose(2, 3)) * _inverse_root(dim) * 2.0 ** (LOGIT_BITS - 3 * STREAM_BITS))
         logits = logits if mask is None else torch.where(mask, logits, NEVER)
@@ -138,8 +147,8 @@ class ExactGridTransformer(nn.Module):
         for i, (attention, feed) in enumerate(zip(self.attentions, self.feeds, strict=True)):
             place = places[i % 2]
             windows = place.cut(x)
-            windows = _added(windows, attention(exact_norm(windows), turns, _mask(place, x)))
-            windows = _added(windows, feed(exact_norm(windows)))
+            windows = exact_sum(windows, attention(exact_norm(windows), turns, _mask(place, x)))
+            windows = exact_sum(windows, feed(exact_norm(windows)))
             x = place.join(windows)
         return exact_norm(x)
 
@@ -162,19 +171,27 @@ def exact_turned(x: Tensor, turns: Tensor) -> Tensor:
 @cache
 def exact_rotations(window: tuple[int, int], channels: int) -> Tensor:
     """`rotations` of the positions of a window, in integers in 2^-TURN_BITS."""
-    positions = grid_positions(window)
+    return exact_turns(grid_positions(window), channels)
+
+
+def exact_turns(positions: Tensor, channels: int) -> Tensor:
+    """`rotations` of positions `(N, axes)`, in integers in 2^-TURN_BITS."""
     shares = [len(part) for part in torch.arange(channels // 2).tensor_split(positions.shape[1])]
+    rows = [
+        [pair for place, share in zip(row, shares, strict=True) for pair in _axis_turns(place, share)]
+        for row in positions.tolist()
+    ]
+    return torch.tensor(rows, dtype=torch.float64).view(len(rows), -1, 2).permute(2, 0, 1).repeat(1, 1, 2)
+
+
+@cache
+def _axis_turns(place: int, share: int) -> list[tuple[int, int]]:
+    """Cosine and sine by which a place along an axis turns each of its share of pairs, in 2^-TURN_BITS."""
     with localcontext() as context:
         context.prec = DIGITS
-        speeds = [[(-Decimal(ROTARY_BASE).ln() * k / share).exp() for k in range(share)] for share in shares]
-        rows = [
-            [_cosine_and_sine(int(place) * speed) for place, axis in zip(row, speeds, strict=True) for speed in axis]
-            for row in positions.tolist()
-        ]
-        scaled = [
-            [[int((value * (1 << TURN_BITS)).to_integral_value()) for value in pair] for pair in row] for row in rows
-        ]
-    return torch.tensor(scaled, dtype=torch.float64).permute(2, 0, 1).repeat(1, 1, 2)
+        pairs = [_cosine_and_sine(place * (-Decimal(ROTARY_BASE).ln() * k / share).exp()) for k in range(share)]
+        scaled = [[int((value * (1 << TURN_BITS)).to_integral_value()) for value in pair] for pair in pairs]
+    return [(cosine, sine) for cosine, sine in scaled]
 
 
 def _cosine_and_sine(angle: Decimal) -> tuple[Decimal, Decimal]:
@@ -195,7 +212,8 @@ def _inverse_root(count: int) -> int:
     return math.isqrt((1 << (2 * STREAM_BITS)) // count)
 
 
-def _added(x: Tensor, more: Tensor) -> Tensor:
+def exact_sum(x: Tensor, more: Tensor) -> Tensor:
+    """Integer-valued float64 `(..., n)`, at most `BORDER_LIMIT`."""
     return (x + more).clamp_(-BORDER_LIMIT, BORDER_LIMIT)
 
 

@@ -25,6 +25,8 @@ from codec.generation.patterns import (
     deinterleave,
     interleave,
 )
+from codec.generation.raster import RasterModel
+from codec.generation.raster_prior import RasterPrior
 from codec.generation.records import TokenRecord, TokenSource
 from codec.generation.repair import Repair
 from codec.generation.residual_transformer import ResidualTransformer
@@ -57,6 +59,8 @@ __all__ = [
     "Parallel",
     "Pattern",
     "Places",
+    "RasterModel",
+    "RasterPrior",
     "Repair",
     "ResidualTransformer",
     "Sampling",

@@ -8,6 +8,7 @@ from codec.nn.gdn import GDN
 from codec.nn.low_bit import LowBit
 from codec.nn.patch import PatchBasis, PatchDecoder, PatchEncoder, principal_basis
 from codec.nn.pyramid import PyramidAnalysis, PyramidSynthesis, level_features, spread_of
+from codec.nn.raster import RasterTransformer
 from codec.nn.region import RegionAnalysis, RegionSynthesis
 from codec.nn.residual import ResidualAnalysis, ResidualSynthesis
 from codec.nn.sound import (
@@ -76,6 +77,7 @@ __all__ = [
     "PatchEncoder",
     "PyramidAnalysis",
     "PyramidSynthesis",
+    "RasterTransformer",
     "RegionAnalysis",
     "RegionSynthesis",
     "ResidualAnalysis",

@@ -1,0 +1,97 @@
+"""A `RasterTransformer` in integers that goes through a grid a few positions at a time.
+
+A position sees at most `reach` columns to the right in the rows above, so that a row may follow the one above it at that distance: all
+positions of such a slanted front are computed at once (as the wavefronts of video codecs).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from codec.entropy.exact_transformer import (
+    ExactAttention,
+    ExactFeedForward,
+    exact_norm,
+    exact_sum,
+    exact_turns,
+)
+from codec.nn import Block, RasterTransformer
+
+
+@dataclass(frozen=True)
+class Front:
+    """Positions that are computed at once, one of each row at most.
+
+    Attributes:
+        rows: int64 `(n,)`.
+        columns: int64 `(n,)`.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Keys and values of the rows that are still seen: `(layers, rows, columns, H, d)` each, a row in place of one long past."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class ExactRasterTransformer(nn.Module):
+    """Twin of a `RasterTransformer`, without the gain of its last norm, which the layer behind it takes over.
+
+    Args:
+        network: trained.
+    """
+
+    def __init__(self, network: RasterTransformer) -> None:
+        super().__init__()
+        self.dim, self.heads, self.reach = network.dim, network.heads, network.reach
+        blocks = [cast(Block, layer) for layer in network.layers]
+        self.attentions = nn.ModuleList(ExactAttention(one.attention, one.attention_norm.weight) for one in blocks)
+        self.feeds = nn.ModuleList(ExactFeedForward(one.feed, one.feed_norm.weight) for one in blocks)
+        up, aside = self.reach
+        above = [(-i, j) for i in range(up, 0, -1) for j in range(-aside, aside + 1)]
+        near = torch.tensor(above + [(0, -j) for j in range(aside, -1, -1)])
+        self.register_buffer("near", near, persistent=False)
+
+    def fronts(self, grid: tuple[int, int]) -> Iterator[Front]:
+        """Of a grid, in an order in which each sees only those before it, and itself."""
+        rows, columns = grid
+        late = torch.arange(rows) * (self.reach[1] + 1)
+        for time in range(columns + int(late[-1])):
+            at = time - late
+            inside = (at >= 0) & (at < columns)
+            if inside.any():
+                yield Front(torch.arange(rows)[inside], at[inside])
+
+    def nothing_seen(self, grid: tuple[int, int]) -> Seen:
+        """Where a grid begins."""
+        in_front = -(-grid[1] // (self.reach[1] + 1))
+        rows = min(grid[0], self.reach[0] + in_front + 1)
+        shape = len(self.attentions), rows, grid[1], self.heads, self.dim // self.heads
+        return Seen(torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
+
+    def forward(self, x: Tensor, front: Front, seen: Seen) -> Tensor:
+        """Integer-valued float64 `(n, dim)` of a front to the same, normed; its keys and values are added to what is seen."""
+        held, columns = seen.keys.shape[1], seen.keys.shape[2]
+        near = torch.stack([front.rows, front.columns], 1)[:, None] + cast(Tensor, self.near)
+        row, column = near.unbind(2)
+        inside = (row >= 0) & (column >= 0) & (column < columns)
+        row, column = row % held, column.clamp(0, columns - 1)
+        turns = exact_turns(torch.stack([front.rows, front.columns], 1), self.dim // self.heads)[:, :, None, None]
+        stream = x[:, None]
+        for i, (attention, feed) in enumerate(zip(self.attentions, self.feeds, strict=True)):
+            query, key, value = cast(ExactAttention, attention).entered(exact_norm(stream), turns)
+            seen.keys[i, front.rows % held, front.columns] = key[:, :, 0]
+            seen.values[i, front.rows % held, front.columns] = value[:, :, 0]
+            keys, values = (part[i, row, column].transpose(1, 2) for part in (seen.keys, seen.values))
+            mixed = cast(ExactAttention, attention).mixed(query, keys, values, inside[:, None, None])
+            stream = exact_sum(stream, mixed)
+            stream = exact_sum(stream, feed(exact_norm(stream)))
+        return exact_norm(stream)[:, 0]
