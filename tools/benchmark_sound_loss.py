@@ -23,7 +23,7 @@ from torch import Tensor
 from codec.cli.measure import split_names
 from codec.container import Reader, SectionType
 from codec.evaluation import CodedSound, SoundSummary, measure_sound, summarise_sounds
-from codec.generation.checkpoint import attach_generator, find_generator
+from codec.generation.checkpoint import attach_generators, find_generator
 from codec.media import SoundReader
 from codec.media.files import whole_file
 from codec.models import Encoding, SoundCodec, load_as
@@ -128,7 +128,7 @@ def main() -> None:
     for name in split_names(asked.models):
         losses, model = [float(text) for text in split_names(asked.losses)], load_as(SoundCodec, name)
         if asked.made:
-            attach_generator(model, find_generator(model.coding_hash("static").hex(), masked=True).folder)
+            attach_generators(model, [find_generator(model.coding_hash("static").hex(), masked=True).folder])
         for row in measure(Path(name).name, model, clips, losses, encoding):
             speech = "" if row.pesq is None else f"PESQ {row.pesq:.3f}  STOI {row.stoi:.3f}  "
             print(f"{row.kind:7} {row.codec:36} {row.kbps:6.2f} kbit/s  {speech}mel {row.mel_distance:.3f}")

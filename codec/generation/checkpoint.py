@@ -1,5 +1,6 @@
 """Generative models on disk: `config.yaml`, `generator.safetensors` and `card.md`, found by the tokenizer whose codes they model."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -7,11 +8,14 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from codec.entropy import EntropyModel
 from codec.errors import ModelMismatchError, ModelNotFoundError
 from codec.generation.codebook import CodeSource
 from codec.generation.masked import MaskedModel
 from codec.generation.masked_prior import MaskedPrior
 from codec.generation.model import TokenModel
+from codec.generation.raster import RasterModel
+from codec.generation.raster_prior import RasterPrior
 from codec.generation.repair import Repair
 from codec.models import Codec
 from codec.models.checkpoint import (
@@ -69,6 +73,8 @@ def find_generator(
 ) -> GeneratorInfo:
     """The generative model of a tokenizer's codes: of that name or folder, else the one with the shortest name; its newest version.
 
+    For a coder, one that does nothing else comes before masked ones, which need more bits.
+
     Args:
         coding_hash: of the tokenizer, in hex.
         wanted: name or folder.
@@ -86,7 +92,7 @@ def find_generator(
     of_it = (info for info in known if info.coding_hash == coding_hash)
     fitting = [info for info in of_it if (info.masked or not masked) and (info.coder_hash or not coder)]
     if fitting:
-        return min(fitting, key=lambda info: precedence(info.name))
+        return min(fitting, key=lambda info: (coder and info.masked, *precedence(info.name)))
     if known and wanted is not None:
         raise ModelMismatchError(f"{known[0].name} models the codes of {known[0].tokenizer}, which are others")
     names = ", ".join(f"{info.name} (of {info.tokenizer})" for info in list_generators()) or "none"
@@ -100,17 +106,26 @@ def find_coder(start: str) -> GeneratorInfo | None:
     return next(found, None) if len(start) >= 8 else None
 
 
-def attach_generator(codec: Codec, folder: Path) -> Codec:
-    """Let a tokenizer fill gaps with a masked model, and code with it if that models all planes.
+def coder_of(model: TokenModel) -> EntropyModel | None:
+    """The same model in integers, as it codes; None if it is of a family that cannot."""
+    if isinstance(model, MaskedModel):
+        return MaskedPrior(model)
+    return RasterPrior(model) if isinstance(model, RasterModel) else None
+
+
+def attach_generators(codec: Codec, folders: Iterable[Path]) -> Codec:
+    """Let a tokenizer code with the first of these generative models that models all planes, and fill gaps with the first masked one.
 
     Raises:
-        ModelNotFoundError: the checkpoint is not what it says.
+        ModelNotFoundError: a checkpoint is not what it says.
     """
-    info, tokenizer = _info(folder), cast(Tokenizer[Any], codec)
-    model = cast(MaskedModel, load_generator(info))
-    tokenizer.attach(MaskedPrior(model) if info.coder_hash is not None else None, Repair(model))
-    if info.coder_hash is not None and tokenizer.coding_hash("generator").hex() != info.coder_hash:
-        raise ModelNotFoundError(f"checkpoint {folder} is damaged: its integers do not match its hash")
+    tokenizer, models = cast(Tokenizer[Any], codec), [(info, load_generator(info)) for info in map(_info, folders)]
+    coder = next((pair for pair in models if pair[0].coder_hash is not None), None)
+    mender = next((model for info, model in models if info.masked), None)
+    prior = None if coder is None else coder_of(coder[1])
+    tokenizer.attach(prior, None if mender is None else Repair(cast(MaskedModel, mender)))
+    if coder is not None and tokenizer.coding_hash("generator").hex() != coder[0].coder_hash:
+        raise ModelNotFoundError(f"checkpoint {coder[0].folder} is damaged: its integers do not match its hash")
     return codec
 
 
@@ -147,7 +162,8 @@ def save_generator(
     state = {key: _narrow(tensor.detach().cpu()) for key, tensor in model.state_dict().items()}
     facts = {"format": FORMAT, "tokenizer": source.name, "coding_hash": source.coding_hash}
     facts["masked"] = str(isinstance(model, MaskedModel))
-    if isinstance(model, MaskedModel) and source.tokenizer is not None and model.alphabets == source.alphabets:
+    can_code = isinstance(model, MaskedModel | RasterModel) and model.alphabets == source.alphabets
+    if can_code and source.tokenizer is not None:
         facts["coder_hash"] = _coder_hash(config, state, source.tokenizer)
     save_file(state, folder / WEIGHTS, facts)
     (folder / WEIGHTS).chmod(0o644)
@@ -164,8 +180,7 @@ def _filled(config: dict[str, Any], state: dict[str, torch.Tensor]) -> nn.Module
 
 def _coder_hash(config: dict[str, Any], state: dict[str, torch.Tensor], tokenizer: Tokenizer[Any]) -> str:
     """Of files that are coded with the model as it is stored."""
-    stored = cast(MaskedModel, _filled(config, state))
-    tokenizer.attach(MaskedPrior(stored))
+    tokenizer.attach(coder_of(cast(TokenModel, _filled(config, state))))
     return tokenizer.coding_hash("generator").hex()
 
 

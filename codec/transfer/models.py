@@ -45,22 +45,28 @@ def load_model(wanted: "str | Path | Codec", device: str, *, use: "Use | None" =
     if not isinstance(wanted, str | Path):
         return wanted
     try:
-        info = find(wanted)
+        folder, generators = find(wanted).folder, list[Path]()
     except ModelNotFoundError:
         from codec.generation.checkpoint import find_coder
 
         coder = find_coder(str(wanted))
         if coder is None:
             raise
-        return _load_with_generator(find(coder.coding_hash).folder, coder.folder, pick_device(device))
-    if use is None:
-        return _load(info.folder, pick_device(device))
-    from codec.generation.checkpoint import find_generator
+        folder, generators = find(coder.coding_hash).folder, [coder.folder]
+    if use is not None:
+        generators.append(_generator_of(folder, use))
+    return _load(folder, tuple(dict.fromkeys(generators)), pick_device(device))
 
+
+def _generator_of(folder: Path, use: "Use") -> Path:
+    """The folder of a generative model of the codes of a checkpoint."""
+    from codec.generation.checkpoint import find_generator
+    from codec.models import find
+
+    info = find(folder)
     if "static" not in info.coding_hashes:
         raise UsageError(f"{info.name} has no tokens, so there is no generative model of them")
-    found = find_generator(info.coding_hashes["static"], masked=True, coder=use == "prior")
-    return _load_with_generator(info.folder, found.folder, pick_device(device))
+    return find_generator(info.coding_hashes["static"], masked=use == "repair", coder=use == "prior").folder
 
 
 def pick_device(device: str) -> str:
@@ -77,15 +83,12 @@ def pick_device(device: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path, device: str) -> "Codec":
+def _load(folder: Path, generators: tuple[Path, ...], device: str) -> "Codec":
     from codec.models.checkpoint import load as load_checkpoint
 
-    return load_checkpoint(folder).to(device)
+    codec = load_checkpoint(folder).to(device)
+    if not generators:
+        return codec
+    from codec.generation.checkpoint import attach_generators
 
-
-@lru_cache(maxsize=2)
-def _load_with_generator(folder: Path, generator: Path, device: str) -> "Codec":
-    from codec.generation.checkpoint import attach_generator
-    from codec.models.checkpoint import load as load_checkpoint
-
-    return attach_generator(load_checkpoint(folder).to(device), generator)
+    return attach_generators(codec, generators)

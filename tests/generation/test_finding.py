@@ -41,6 +41,13 @@ def test_one_that_can_do_what_is_wanted_is_meant(checkpoints: Path) -> None:
     assert find_generator(ONE, checkpoints / "a-long-name-of-a-generator").name == "a-long-name-of-a-generator"
 
 
+def test_a_coder_does_nothing_else_if_there_is_one(checkpoints: Path) -> None:
+    write(checkpoints, "a-still-longer-name-of-a-raster-generator", ONE, masked=False)
+    assert find_generator(ONE, coder=True).name == "a-still-longer-name-of-a-raster-generator"
+    assert find_generator(ONE).name == "tokens-generator-2"
+    assert find_generator(ONE, masked=True).name == "tokens-generator"
+
+
 def test_another_tokenizers_or_an_unknown_one_is_refused() -> None:
     with pytest.raises(ModelMismatchError, match="others"):
         find_generator(OTHER, "a-long-name-of-a-generator")

@@ -2,7 +2,7 @@
 
 import torch
 from benchmark_generators import distinct
-from benchmark_masked import lost_places, nearest
+from benchmark_generator_uses import lost_places, nearest
 
 from codec.generation import EMPTY
 

@@ -34,9 +34,9 @@ PICTURES = [
 SOUNDS = ["generator=gpt_delay", f"generator.words=[{','.join([WORDS % [16]] * 4)}]", "data.crop=[1,16]"]
 
 
-def run(folder: Path, *command: object, code: int = 0) -> str:
+def run(folder: Path, *command: object, code: int = 0, checkpoints: str = "runs-*") -> str:
     """A command of this suite in a fresh process; what it says on stderr."""
-    paths = os.pathsep.join([str(GOLDEN), *map(str, folder.glob("runs-*"))])
+    paths = os.pathsep.join([str(GOLDEN), *map(str, folder.glob(checkpoints))])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CODEC_CHECKPOINTS": paths}
     words = [sys.executable, "-W", "ignore", *map(str, command)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, cwd=folder)
@@ -44,8 +44,8 @@ def run(folder: Path, *command: object, code: int = 0) -> str:
     return done.stderr
 
 
-def codec(folder: Path, *arguments: object, code: int = 0) -> str:
-    return run(folder, "-m", "codec", *arguments, code=code)
+def codec(folder: Path, *arguments: object, code: int = 0, checkpoints: str = "runs-*") -> str:
+    return run(folder, "-m", "codec", *arguments, code=code, checkpoints=checkpoints)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,32 @@ def test_files_are_coded_with_a_generator(folder: Path) -> None:
         folder, "encode", "sounds/0.wav", "no.lmc", "--model", "tiny-sound", "--prior", "generator", code=5
     )
     assert "has no tokens" in codec(folder, "encode", "pictures/2.png", "no.lmc", "--prior", "generator", code=2)
+
+
+def test_files_are_coded_in_raster_order(folder: Path) -> None:
+    """A model that does nothing else comes first as a coder; what is lost of its files is made by the masked one."""
+    train = [Path.cwd() / "train.py", "--config-name", "train_generator", "tokenizer=tiny", "generator=raster"]
+    tokens = [f"data.tokens.{part}=tokens-pictures" for part in ("train", "val")]
+    words = f"generator.words=[{WORDS % [8, 8]}]"
+    run(folder, *train, *tokens, *QUICK, words, "data.crop=[4,4]", "output=rasters", "name=tiny-raster-generator")
+    codec(folder, "encode", "pictures/2.png", "masked.lmc", "--model", "tiny", "--prior", "generator")
+    both: Any = {"checkpoints": "r[ua][ns]*s*"}
+    codec(folder, "encode", "pictures/2.png", "raster.lmc", "--model", "tiny", "--prior", "generator", **both)
+    assert (folder / "raster.lmc").read_bytes()[:13] != (folder / "masked.lmc").read_bytes()[:13]
+    for name in "raster", "masked":
+        codec(folder, "decode", f"{name}.lmc", f"{name}.png", **both)
+    assert torch.equal(*(read_image(folder / f"{name}.png").samples for name in ("raster", "masked")))
+    data = bytearray((folder / "raster.lmc").read_bytes())
+    data[-20] ^= 1
+    (folder / "lost.lmc").write_bytes(bytes(data))
+    codec(folder, "decode", "lost.lmc", "lost.png", "--conceal", **both)
+    assert "no generative model" in codec(
+        folder, "decode", "lost.lmc", "no.png", "--conceal", checkpoints="rasters", code=5
+    )
+    codec(
+        folder, "generate", "drawn-raster.png", "--model", "tiny", "--prompt", "pictures/0.png", checkpoints="rasters"
+    )
+    assert read_image(folder / "drawn-raster.png").samples.shape == (3, 64, 72)
 
 
 def test_lost_codes_are_made_up(folder: Path) -> None:

@@ -1,8 +1,8 @@
-"""What a masked model of tokens does for files of pictures: bytes beside the priors that come with the tokenizer, and lost codes made up.
+"""What generative models of tokens do for files of pictures: bytes beside the priors of the tokenizer, and lost codes made up.
 
-    python tools/benchmark_masked.py coding --pictures FOLDER --model image-tokens-f16 [--generator NAME]
-    python tools/benchmark_masked.py lengths --pictures FOLDER --model image-tokens-f16 [--generator NAME]
-    python tools/benchmark_masked.py repair --pictures FOLDER --model image-tokens-f16 [--generator NAME] [--losses 5,10,20]
+    python tools/benchmark_generator_uses.py coding --pictures FOLDER --model image-tokens-f16 [--generator NAME]
+    python tools/benchmark_generator_uses.py lengths --pictures FOLDER --model image-tokens-f16 [--generator NAME]
+    python tools/benchmark_generator_uses.py repair --pictures FOLDER --model image-tokens-f16 [--generator NAME] [--losses 5,10,20]
 
 Coding: bits a token of the codes themselves, without heads, and seconds to encode and decode all pictures, warm.
 Lengths: ideal bits a token, those of the generative model by its floats, which takes seconds where coding takes minutes.
@@ -24,7 +24,7 @@ from codec.container import describe
 from codec.entropy import ideal_bits
 from codec.evaluation import psnr
 from codec.generation import EMPTY, TokenModel, find_generator, load_generator
-from codec.generation.checkpoint import attach_generator
+from codec.generation.checkpoint import attach_generators
 from codec.media import read_image
 from codec.models import Encoding, TokenCodec, load_as
 from codec.types import Codes, Plane
@@ -138,8 +138,9 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--losses", default="5,10,20")
     arguments = parser.parse_args(words)
     model = load_as(TokenCodec, arguments.model)
-    found = find_generator(model.coding_hash("static").hex(), arguments.generator, masked=True)
-    attach_generator(model, found.folder)
+    repairs = arguments.what == "repair"
+    found = find_generator(model.coding_hash("static").hex(), arguments.generator, masked=repairs, coder=not repairs)
+    attach_generators(model, [found.folder])
     pictures = sorted(path for path in arguments.pictures.iterdir() if path.suffix in (".png", ".webp", ".jpg"))
     with torch.inference_mode():
         if arguments.what == "coding":
