@@ -202,7 +202,8 @@ class FrameCoder:
         stays = None
         if self._inter.kept is not None:
             last = None if before.kept is None else torch.from_numpy(before.kept)[None]
-            stays = GivenCodes([kept_blocks(x, picture, prediction.cpu(), price, last)[0].numpy().ravel()])
+            flags = kept_blocks(x, picture, prediction.cpu(), price, torch.from_numpy(motion)[None], last)
+            stays = GivenCodes([flags[0].numpy().ravel()])
         kept = self._code_kept(layout, known, before, motion, stays, *recorders)
         return self._inter_reference(layout, known, before, motion, kept, picture, prediction)
 

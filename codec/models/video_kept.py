@@ -14,13 +14,16 @@ from codec.nn.video.motion import BLOCK
 BLOCK_POSITIONS = 2  # of a latent for one block of motion
 LARGE = 192  # of a latent in 1/256: there is something to add to the prediction
 BESIDE = 7  # planes that the prior of flags sees
-FAVOUR = 1.03  # of errors that a kept block is spared: it does not drift
+STILL = 1.03  # times the errors of decoding that a kept block may have where nothing moves: it does not drift
+MOVING = 0.9  # where it does: block by block, frame by frame, prediction blurs, and what is decoded does not
 CHANGE_BITS = 1.0  # about what a flag costs that differs from the last frame's
 EDGE_BITS = 0.7  # or from a neighbour's
 SWEEPS = 3  # over the flags
 
 
-def kept_blocks(x: Tensor, decoded: Tensor, prediction: Tensor, price: Tensor, before: Tensor | None) -> Tensor:
+def kept_blocks(
+    x: Tensor, decoded: Tensor, prediction: Tensor, price: Tensor, motion: Tensor, before: Tensor | None
+) -> Tensor:
     """Which blocks of frames are better kept: int64 `(B, rows, columns)`, 1 where keeping one costs less.
 
     Costs are squared errors, and bits where a flag differs from its neighbours or from the frame before; the least is found
@@ -31,10 +34,15 @@ def kept_blocks(x: Tensor, decoded: Tensor, prediction: Tensor, price: Tensor, b
         decoded: what codes make of the prediction.
         prediction: what a kept block is.
         price: `(B,)`, bits a pixel that a squared error of 1, full scale 255, is worth.
+        motion: int64 `(B, 2, rows, columns)`, the vectors of the prediction.
         before: the flags of the last frame `(B, rows, columns)`; None if it had none.
     """
-    worse = (FAVOUR * (decoded - x).square() - (prediction - x).square()).mean(1, keepdim=True) * 255**2
-    saved = F.avg_pool2d(worse, BLOCK, ceil_mode=True)[:, 0] * price.to(x)[:, None, None] * BLOCK**2
+    of_kept, of_decoded = (
+        F.avg_pool2d((picture - x).square().mean(1, keepdim=True) * 255**2, BLOCK, ceil_mode=True)[:, 0]
+        for picture in (prediction, decoded)
+    )
+    allowed = torch.where((motion != 0).any(1), MOVING, STILL)
+    saved = (allowed * of_decoded - of_kept) * price.to(x)[:, None, None] * BLOCK**2
     if before is not None:
         saved = saved + (2 * before - 1) * CHANGE_BITS
     kept = (saved > 0).to(saved)

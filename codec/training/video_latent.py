@@ -215,7 +215,7 @@ class VideoLatentTraining(lightning.LightningModule):
         latents, flags, seen, kept_bits = coded.latents.detach(), None, None, torch.zeros_like(level)
         if inter.kept is not None:
             price = self.model.intra.distortion_price(level)
-            flags = kept_blocks(pixels, decoded.detach(), prediction.detach(), price, before.kept)
+            flags = kept_blocks(pixels, decoded.detach(), prediction.detach(), price, found, before.kept)
             large = (latents.abs() >= LARGE / FIXED_POINT).sum(1)
             seen = beside_kept(large, found, before.kept, (level * FINEST).round().long())
             kept_bits, decoded = inter.kept(flags, seen), with_kept(flags, prediction, decoded)
