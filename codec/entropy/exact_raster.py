@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from codec.entropy.exact_transformer import (
     ExactAttention,
     ExactFeedForward,
+    exact_attention,
     exact_norm,
     exact_sum,
     exact_turns,
@@ -36,7 +38,17 @@ class Front:
 
 @dataclass(frozen=True)
 class Seen:
-    """Keys and values of the rows that are still seen: `(layers, rows, columns, H, d)` each, a row in place of one long past."""
+    """What is still seen, a row in place of one long past.
+
+    Attributes:
+        rows: that are held.
+        columns: of the grid.
+        keys: `(layers, H, rows * columns, d)`.
+        values: the same.
+    """
+
+    rows: int
+    columns: int
 
     keys: Tensor
     values: Tensor
@@ -74,24 +86,26 @@ class ExactRasterTransformer(nn.Module):
         """Where a grid begins."""
         in_front = -(-grid[1] // (self.reach[1] + 1))
         rows = min(grid[0], self.reach[0] + in_front + 1)
-        shape = len(self.attentions), rows, grid[1], self.heads, self.dim // self.heads
-        return Seen(torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64))
+        shape = len(self.attentions), self.heads, rows * grid[1], self.dim // self.heads
+        return Seen(rows, grid[1], *torch.zeros(2, *shape, dtype=torch.float64))
 
     def forward(self, x: Tensor, front: Front, seen: Seen) -> Tensor:
         """Integer-valued float64 `(n, dim)` of a front to the same, normed; its keys and values are added to what is seen."""
-        held, columns = seen.keys.shape[1], seen.keys.shape[2]
-        near = torch.stack([front.rows, front.columns], 1)[:, None] + cast(Tensor, self.near)
-        row, column = near.unbind(2)
-        inside = (row >= 0) & (column >= 0) & (column < columns)
-        row, column = row % held, column.clamp(0, columns - 1)
-        turns = exact_turns(torch.stack([front.rows, front.columns], 1), self.dim // self.heads)[:, :, None, None]
-        stream = x[:, None]
+        at = torch.stack([front.rows, front.columns], 1)
+        row, column = (at[:, None] + cast(Tensor, self.near)).unbind(2)
+        inside = (row >= 0) & (column >= 0) & (column < seen.columns)
+        near = (row % seen.rows * seen.columns + column.clamp(0, seen.columns - 1)).flatten()
+        own = front.rows % seen.rows * seen.columns + front.columns
+        turns, stream = exact_turns(at, self.dim // self.heads)[:, :, None, None], x[:, None]
         for i, (attention, feed) in enumerate(zip(self.attentions, self.feeds, strict=True)):
             query, key, value = cast(ExactAttention, attention).entered(exact_norm(stream), turns)
-            seen.keys[i, front.rows % held, front.columns] = key[:, :, 0]
-            seen.values[i, front.rows % held, front.columns] = value[:, :, 0]
-            keys, values = (part[i, row, column].transpose(1, 2) for part in (seen.keys, seen.values))
-            mixed = cast(ExactAttention, attention).mixed(query, keys, values, inside[:, None, None])
-            stream = exact_sum(stream, mixed)
+            seen.keys[i, :, own], seen.values[i, :, own] = key[:, :, 0].transpose(0, 1), value[:, :, 0].transpose(0, 1)
+            keys, values = (
+                part[i].index_select(1, near).unflatten(1, inside.shape) for part in (seen.keys, seen.values)
+            )
+            mixed = exact_attention(query.transpose(0, 1), keys, values, inside[:, None])
+            stream = exact_sum(
+                stream, cast(ExactAttention, attention).leave(rearrange(mixed, "h n one d -> n one (h d)"))
+            )
             stream = exact_sum(stream, feed(exact_norm(stream)))
         return exact_norm(stream)[:, 0]

@@ -82,8 +82,8 @@ class ExactAttention(nn.Module):
 
     def forward(self, x: Tensor, turns: Tensor, mask: Tensor | None) -> Tensor:
         """Normed `(B, N, dim)` to `(B, N, dim)`; the mask is bool, broadcast to `(B, H, N, keys)`."""
-        query, key, value = self.entered(x, turns)
-        return self.mixed(query, key, value, mask)
+        mixed = exact_attention(*self.entered(x, turns), mask)
+        return self.leave(rearrange(mixed, "b h n d -> b n (h d)"))
 
     def entered(self, x: Tensor, turns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values `(B, H, N, d)` of normed `(B, N, dim)`; turns are `(2, N, d)`, or broadcast to `(2, B, H, N, d)`."""
@@ -93,16 +93,6 @@ class ExactAttention(nn.Module):
             for part, gain in ((query, self.query_gain), (key, self.key_gain))
         )
         return query, key, value
-
-    def mixed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        """Queries `(B, H, N, d)`, keys and values `(B, H, keys, d)` to `(B, N, dim)`."""
-        dim = query.shape[-1]
-        logits = torch.floor((query @ key.transpose(2, 3)) * _inverse_root(dim) * 2.0 ** (LOGIT_BITS - 3 * STREAM_BITS))
-        logits = logits if mask is None else torch.where(mask, logits, NEVER)
-        weights = exact_exponentials(logits.long(), -1)
-        weights = weights if mask is None else weights * mask
-        mixed = divide_rounded(weights @ value, weights.sum(-1, keepdim=True)).double()
-        return self.leave(rearrange(mixed, "b h n d -> b n (h d)"))
 
 
 class ExactFeedForward(nn.Module):
@@ -151,6 +141,16 @@ class ExactGridTransformer(nn.Module):
             windows = exact_sum(windows, feed(exact_norm(windows)))
             x = place.join(windows)
         return exact_norm(x)
+
+
+def exact_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Queries `(..., N, d)`, keys and values `(..., M, d)`, a bool mask that broadcasts to `(..., N, M)`, to `(..., N, d)`."""
+    dim = query.shape[-1]
+    logits = torch.floor((query @ key.transpose(2, 3)) * _inverse_root(dim) * 2.0 ** (LOGIT_BITS - 3 * STREAM_BITS))
+    logits = logits if mask is None else torch.where(mask, logits, NEVER)
+    weights = exact_exponentials(logits.long(), -1)
+    weights = weights if mask is None else weights * mask
+    return divide_rounded(weights @ value, weights.sum(-1, keepdim=True)).double()
 
 
 def exact_norm(x: Tensor) -> Tensor:
