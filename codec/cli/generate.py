@@ -55,7 +55,8 @@ def run(
         raise UsageError(
             f"{model} is a model of video, which is not drawn yet; see `codec models` for pictures and sound"
         )
-    drawn_by = load_generator(find_generator(codec.coding_hash("static").hex(), generator))
+    causal = mask is None and coarse is None and label is None
+    drawn_by = load_generator(find_generator(codec.coding_hash("static").hex(), generator, causal=causal))
     if isinstance(codec, SoundCodec):
         _refuse(("--size", size), ("--mask", mask), ("--coarse", coarse), ("--keep", keep), kind="pictures")
         wish = sound_wish(codec, drawn_by, seconds=seconds, prompt=prompt, label=label)

@@ -69,17 +69,23 @@ def list_generators() -> list[GeneratorInfo]:
 
 
 def find_generator(
-    coding_hash: str, wanted: str | Path | None = None, *, masked: bool = False, coder: bool = False
+    coding_hash: str,
+    wanted: str | Path | None = None,
+    *,
+    masked: bool = False,
+    coder: bool = False,
+    causal: bool = False,
 ) -> GeneratorInfo:
     """The generative model of a tokenizer's codes: of that name or folder, else the one with the shortest name; its newest version.
 
-    For a coder, one that does nothing else comes before masked ones, which need more bits.
+    For a coder, and where `causal` says so, models that see only what comes before have precedence over masked ones, which need more bits.
 
     Args:
         coding_hash: of the tokenizer, in hex.
         wanted: name or folder.
         masked: only one that can fill gaps.
         coder: only one that can code.
+        causal: rather one that sees only what comes before, if there is one.
 
     Raises:
         ModelNotFoundError: there is none.
@@ -92,7 +98,7 @@ def find_generator(
     of_it = (info for info in known if info.coding_hash == coding_hash)
     fitting = [info for info in of_it if (info.masked or not masked) and (info.coder_hash or not coder)]
     if fitting:
-        return min(fitting, key=lambda info: (coder and info.masked, *precedence(info.name)))
+        return min(fitting, key=lambda info: ((coder or causal) and info.masked, *precedence(info.name)))
     if known and wanted is not None:
         raise ModelMismatchError(f"{known[0].name} models the codes of {known[0].tokenizer}, which are others")
     names = ", ".join(f"{info.name} (of {info.tokenizer})" for info in list_generators()) or "none"

@@ -159,7 +159,21 @@ def test_models_lists_generative_models_and_whose_codes_they_model() -> None:
     assert (generator["kind"], generator["tokenizer"]) == ("generator", "image-tokens-f16")
     assert generator["masked"]
     assert rows[generator["tokenizer"]]["kind"] == "codec"
+    raster = rows["image-tokens-f16-raster-generator"]
+    assert (raster["masked"], raster["tokenizer"]) == (False, "image-tokens-f16")
     assert b"[of image-tokens-f16]" in codec("models").stdout
+
+
+def test_the_shipped_raster_model_codes_with_fewer_bytes(tmp_path: Path) -> None:
+    opened(Path("docs/samples/kodim23.png")).crop((200, 100, 456, 260)).save(tmp_path / "photo.png")
+    sizes = {}
+    for prior in "learned", "generator":
+        file = tmp_path / f"{prior}.lmc"
+        codec("encode", tmp_path / "photo.png", file, "--model", "image-tokens-f16", "--prior", prior)
+        codec("decode", file, file.with_suffix(".png"))
+        sizes[prior] = file.stat().st_size
+    assert sizes["generator"] < sizes["learned"]
+    assert (tmp_path / "generator.png").read_bytes() == (tmp_path / "learned.png").read_bytes()
 
 
 def test_quantizers_are_listed_with_a_line_each() -> None:

@@ -46,6 +46,8 @@ def test_a_coder_does_nothing_else_if_there_is_one(checkpoints: Path) -> None:
     assert find_generator(ONE, coder=True).name == "a-still-longer-name-of-a-raster-generator"
     assert find_generator(ONE).name == "tokens-generator-2"
     assert find_generator(ONE, masked=True).name == "tokens-generator"
+    assert find_generator(ONE, causal=True).name == "tokens-generator-2"
+    assert find_generator(OTHER, causal=True).name == "tokens-generator-10"
 
 
 def test_another_tokenizers_or_an_unknown_one_is_refused() -> None:
