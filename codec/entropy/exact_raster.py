@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from codec.entropy.exact_transformer import (
     ExactAttention,
-    ExactFeedForward,
     exact_attention,
+    exact_layers,
     exact_norm,
     exact_sum,
     exact_turns,
 )
-from codec.nn import Block, RasterTransformer
+from codec.nn import RasterTransformer
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ class Seen:
 
     rows: int
     columns: int
-
     keys: Tensor
     values: Tensor
 
@@ -64,9 +63,7 @@ class ExactRasterTransformer(nn.Module):
     def __init__(self, network: RasterTransformer) -> None:
         super().__init__()
         self.dim, self.heads, self.reach = network.dim, network.heads, network.reach
-        blocks = [cast(Block, layer) for layer in network.layers]
-        self.attentions = nn.ModuleList(ExactAttention(one.attention, one.attention_norm.weight) for one in blocks)
-        self.feeds = nn.ModuleList(ExactFeedForward(one.feed, one.feed_norm.weight) for one in blocks)
+        self.attentions, self.feeds = exact_layers(network.layers)
         up, aside = self.reach
         above = [(-i, j) for i in range(up, 0, -1) for j in range(-aside, aside + 1)]
         near = torch.tensor(above + [(0, -j) for j in range(aside, -1, -1)])

@@ -6,6 +6,7 @@ Nothing is calibrated: the twin follows from the float weights alone.
 """
 
 import math
+from collections.abc import Iterable
 from decimal import Decimal, localcontext
 from functools import cache
 from typing import cast
@@ -125,9 +126,7 @@ class ExactGridTransformer(nn.Module):
     def __init__(self, network: GridTransformer) -> None:
         super().__init__()
         self.dim, self.window, self._head = network.dim, network.window, network.dim // network.heads
-        blocks = [cast(Block, layer) for layer in network.layers]
-        self.attentions = nn.ModuleList(ExactAttention(one.attention, one.attention_norm.weight) for one in blocks)
-        self.feeds = nn.ModuleList(ExactFeedForward(one.feed, one.feed_norm.weight) for one in blocks)
+        self.attentions, self.feeds = exact_layers(network.layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Integer-valued float64 `(B, R, C, dim)` to the same, normed."""
@@ -141,6 +140,13 @@ class ExactGridTransformer(nn.Module):
             windows = exact_sum(windows, feed(exact_norm(windows)))
             x = place.join(windows)
         return exact_norm(x)
+
+
+def exact_layers(layers: Iterable[nn.Module]) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """Twins of the attention and of the feed-forward layer of each `Block`."""
+    blocks = [cast(Block, layer) for layer in layers]
+    attentions = nn.ModuleList(ExactAttention(one.attention, one.attention_norm.weight) for one in blocks)
+    return attentions, nn.ModuleList(ExactFeedForward(one.feed, one.feed_norm.weight) for one in blocks)
 
 
 def exact_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
