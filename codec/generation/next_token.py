@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from codec.generation.conditions import NOTHING, Condition, Conditions, told_apart
 from codec.generation.patterns import EMPTY, Flatten, Pattern, Places, deinterleave, interleave
-from codec.generation.sampling import Sampling, draw, guided
+from codec.generation.sampling import Sampling
 from codec.generation.targets import Targets
-from codec.generation.word_model import WordModel
+from codec.generation.word_model import CausalModel
 from codec.generation.words import Words
 
 
@@ -39,7 +39,7 @@ class Trunk(Protocol):
         """`(B, N, dim)`, those that follow what the cache has seen, to the same, normed."""
 
 
-class NextTokenModel(WordModel):
+class NextTokenModel(CausalModel):
     """Predicts the codes of each step of a pattern from those of all steps before.
 
     Args:
@@ -61,15 +61,6 @@ class NextTokenModel(WordModel):
         self.trunk, self.pattern = trunk, pattern if pattern is not None else Flatten()
         self.targets = Targets(trunk.dim, len(words), conditions or Conditions(trunk.dim))
         self.begin = nn.Parameter(0.02 * torch.randn(trunk.dim))
-
-    def loss(self, codes: Tensor, condition: Condition, random: torch.Generator) -> Tensor:
-        """As of `TokenModel`, exact."""
-        return self._bits(codes, condition).sum() / (codes != EMPTY).sum()
-
-    @torch.no_grad()
-    def code_length(self, codes: Tensor, condition: Condition = NOTHING) -> Tensor:
-        """As of `TokenModel`, exact; codes that are `EMPTY`, behind the end of a shorter sequence, count nothing."""
-        return self._bits(codes, condition)
 
     @torch.no_grad()
     def generate(
@@ -93,12 +84,8 @@ class NextTokenModel(WordModel):
                 for target, cache in zip(told, caches, strict=True)
             ]
             for row, q in enumerate(row_planes):
-                if q == EMPTY:
-                    continue
-                found = [self._words[q].log_probabilities(one) for one in hidden]
-                drawn, _ = draw(guided(found, sampling.guidance), sampling, random)
-                column = sequence[:, step, row]
-                sequence[:, step, row] = torch.where(column == EMPTY, drawn, column)
+                if q != EMPTY:
+                    sequence[:, step, row] = self._filled(q, sequence[:, step, row], hidden, sampling, random)
             before = self._embedded(sequence[:, step : step + 1], _step(places, step))[:, 0]
         return torch.stack(deinterleave(sequence, [grid] * planes, self.pattern), 1)
 

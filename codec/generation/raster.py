@@ -11,16 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.generation.conditions import NOTHING, Condition, Conditions, told_apart
-from codec.generation.patterns import EMPTY
-from codec.generation.sampling import Sampling, draw, guided
-from codec.generation.word_model import WordModel
+from codec.generation.sampling import Sampling
+from codec.generation.word_model import CausalModel
 from codec.generation.words import Words
 from codec.nn import RasterTransformer
 from codec.nn.norms import RMSNorm
 from codec.nn.transformer import NORM_FLOOR, GatedFeedForward
 
 
-class RasterModel(WordModel):
+class RasterModel(CausalModel):
     """Predicts position by position, at each plane by plane.
 
     The network reads a row as a vector for its beginning and then its codes, and says at each what comes next in the row.
@@ -38,15 +37,6 @@ class RasterModel(WordModel):
         self.trunk, self.conditions = trunk, conditions or Conditions(trunk.dim)
         self.begin = nn.Parameter(0.02 * torch.randn(trunk.dim))
         self.finer = nn.ModuleList(FinerPlane(trunk.dim) for _ in words[1:])
-
-    def loss(self, codes: Tensor, condition: Condition, random: torch.Generator) -> Tensor:
-        """As of `TokenModel`, exact."""
-        return self._bits(codes, condition).sum() / codes.numel()
-
-    @torch.no_grad()
-    def code_length(self, codes: Tensor, condition: Condition = NOTHING) -> Tensor:
-        """As of `TokenModel`, exact."""
-        return self._bits(codes, condition)
 
     @torch.no_grad()
     def generate(
@@ -74,9 +64,8 @@ class RasterModel(WordModel):
         """Fill the codes `(B, Q)` of a position; returns their summed vectors."""
         total = torch.zeros_like(hidden[0])
         for q, words in enumerate(self._words):
-            found = [words.log_probabilities(self._at(q, one, total)) for one in hidden]
-            drawn, _ = draw(guided(found, sampling.guidance), sampling, random)
-            codes[:, q] = torch.where(codes[:, q] == EMPTY, drawn, codes[:, q])
+            found = [self._at(q, one, total) for one in hidden]
+            codes[:, q] = self._filled(q, codes[:, q], found, sampling, random)
             total = total + words.embed(codes[:, q])
         return total
 

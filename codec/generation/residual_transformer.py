@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from codec.generation.conditions import NOTHING, Condition, Conditions, told_apart
-from codec.generation.patterns import EMPTY, Parallel
-from codec.generation.sampling import Sampling, draw, guided
+from codec.generation.patterns import Parallel
+from codec.generation.sampling import Sampling
 from codec.generation.targets import Targets
-from codec.generation.word_model import WordModel
+from codec.generation.word_model import CausalModel
 from codec.generation.words import Words
 from codec.nn import Cache, SequenceTransformer
 
 
-class ResidualTransformer(WordModel):
+class ResidualTransformer(CausalModel):
     """Predicts position by position, at each plane by plane; what a plane sees of its position is the sum of the coarser codes.
 
     Args:
@@ -42,15 +42,6 @@ class ResidualTransformer(WordModel):
         self.targets = Targets(trunk.dim, 1, conditions or Conditions(trunk.dim))
         self.begin = nn.Parameter(0.02 * torch.randn(trunk.dim))
         self.levels = nn.Parameter(0.02 * torch.randn(len(words), trunk.dim))
-
-    def loss(self, codes: Tensor, condition: Condition, random: torch.Generator) -> Tensor:
-        """As of `TokenModel`, exact."""
-        return self._bits(codes, condition).sum() / codes.numel()
-
-    @torch.no_grad()
-    def code_length(self, codes: Tensor, condition: Condition = NOTHING) -> Tensor:
-        """As of `TokenModel`, exact."""
-        return self._bits(codes, condition)
 
     @torch.no_grad()
     def generate(
@@ -78,12 +69,8 @@ class ResidualTransformer(WordModel):
         caches, total = [Cache() for _ in hidden], torch.zeros_like(hidden[0][:, 0])
         for q, words in enumerate(self._words):
             steps = [one if q == 0 else total[:, None] for one in hidden]
-            found = [
-                words.log_probabilities(self.depth(step + self.levels[q], cache)[:, 0])
-                for step, cache in zip(steps, caches, strict=True)
-            ]
-            drawn, _ = draw(guided(found, sampling.guidance), sampling, random)
-            codes[:, q] = torch.where(codes[:, q] == EMPTY, drawn, codes[:, q])
+            found = [self.depth(x + self.levels[q], cache)[:, 0] for x, cache in zip(steps, caches, strict=True)]
+            codes[:, q] = self._filled(q, codes[:, q], found, sampling, random)
             total = total + words.embed(codes[:, q])
         return total
 
