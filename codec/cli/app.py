@@ -193,7 +193,11 @@ def _generate(verbs: Verbs) -> None:
         "target", metavar="OUT", type=Path, help="file; with --count a folder of this name, and its suffix"
     )
     verb.add_argument("--model", metavar="NAME", required=True, help="a tokenizer, or jpeg:SIDE:QUALITY:LENGTH")
-    verb.add_argument("--generator", metavar="NAME", help="name or folder; the first for this tokenizer if left out")
+    verb.add_argument(
+        "--generator",
+        metavar="NAME",
+        help="name or folder; if left out the causal one of this tokenizer, the masked one with --mask, --coarse, --label",
+    )
     verb.add_argument("--prompt", type=Path, metavar="FILE", help="picture that is kept in part, sound to go on from")
     verb.add_argument(
         "--keep", type=_share, metavar="PART", help="of the prompt's rows from the top, for pictures (0.5)"

@@ -14,6 +14,7 @@ from codec.nn.video.motion import BLOCK
 BLOCK_POSITIONS = 2  # of a latent for one block of motion
 LARGE = 192  # of a latent in 1/256: there is something to add to the prediction
 BESIDE = 7  # planes that the prior of flags sees
+# The next four were found in trials.
 STILL = 1.03  # times the errors of decoding that a kept block may have where nothing moves: it does not drift
 MOVING = 0.9  # where it does: block by block, frame by frame, prediction blurs, and what is decoded does not
 CHANGE_BITS = 1.0  # about what a flag costs that differs from the last frame's
