@@ -3,6 +3,9 @@
 Gu et al. 2022, "Vector Quantized Diffusion Model for Text-to-Image Synthesis", arXiv:2111.14822. As replaced codes look like any
 others, the sampler may revise what it has drawn. Code lengths are those of the variational bound.
 
+There the network says what a code was, all told, and has to learn to repeat what it sees. Here it says what a code may be, and what is
+seen in its place counts by Bayes' rule: what is seen is nearly always right, and that need not be learned.
+
 Legend: K codes; a, b, g the probabilities that a code is kept, becomes a given other code, is masked: a + K b + g = 1.
 """
 
@@ -153,8 +156,15 @@ class DiffusionModel(WordModel):
     def _step(self, words: Words, hidden: Tensor, wanted: Tensor, now: Tensor, time: int) -> tuple[Tensor, Tensor]:
         """Nats `(n,)` of the step back from a time, and of the codes themselves."""
         found = words.log_probabilities(hidden)
-        direct = -found.gather(1, wanted[:, None])[:, 0]
+        direct = self._direct_nats(found, wanted, now, time)
         return direct if time == 1 else self._apart(found, wanted, now, time), direct
+
+    def _direct_nats(self, found: Tensor, wanted: Tensor, now: Tensor, time: int) -> Tensor:
+        """Of the codes themselves, once what is seen in their place is counted."""
+        way, of_wanted = self.corruption(time), found.gather(1, wanted[:, None])[:, 0]
+        of_now, replaced = found.gather(1, now.clamp_min(0)[:, None])[:, 0], way.replaced(found.shape[1])
+        evidence = (replaced + way.kept * (wanted == now)) / (replaced + way.kept * of_now.exp())
+        return -torch.where(now == EMPTY, of_wanted, of_wanted + evidence.log())
 
     def _apart(self, found: Tensor, wanted: Tensor, now: Tensor, time: int) -> Tensor:
         """Divergence in nats `(n,)` of the step back that is predicted from that of the truth."""
@@ -168,24 +178,17 @@ class DiffusionModel(WordModel):
 
         Args:
             now: int64 `(n,)` at `time`, `EMPTY` where masked.
-            shares: `(n, K)`, probabilities of the codes at time 0.
+            shares: `(n, K)`, probabilities of the codes at time 0 before now is seen.
             time: of now.
             earlier: before it.
         """
-        if earlier == 0:
-            return torch.cat([shares, shares.new_zeros(len(shares), 1)], 1)
-        alphabet = shares.shape[1]
-        before, whole = self.corruption(earlier), self.corruption(time)
-        step = whole.since(before)
+        alphabet, before = shares.shape[1], self.corruption(earlier)
+        step = self.corruption(time).since(before)
         masked = (now == EMPTY)[:, None]
-        place = now.clamp_min(0)[:, None]
-        is_now = torch.zeros_like(shares).scatter_(1, place, 1.0)
-        weights = shares / torch.where(masked, whole.masked, whole.replaced(alphabet) + whole.kept * is_now)
-        total = weights.sum(1, keepdim=True)
-        reached = before.replaced(alphabet) * total + before.kept * weights
+        is_now = torch.zeros_like(shares).scatter_(1, now.clamp_min(0)[:, None], 1.0)
+        reached = before.replaced(alphabet) + before.kept * shares
         towards = torch.where(masked, step.masked, step.replaced(alphabet) + step.kept * is_now)
-        stays = torch.where(masked, before.masked * total, 0.0)
-        back = torch.cat([reached * towards, stays], 1)
+        back = torch.cat([reached * towards, before.masked * masked], 1)
         return back / back.sum(1, keepdim=True)
 
     def _network(self, seen: Tensor, time: int, condition: Condition) -> Tensor:
