@@ -6,6 +6,7 @@ pytorch-msssim.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from codec.evaluation.psnr import check_pictures
 WINDOW_SIZE, SIGMA = 11, 1.5
 K1, K2 = 0.01, 0.03
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest first
+AT_ONCE = 1 << 17  # pixels
 SMALLEST_SIDE = (WINDOW_SIZE - 1) * 2 ** (len(SCALE_WEIGHTS) - 1) + 1  # the coarsest scale still holds one window
 
 _BELL = [math.exp(-((i - WINDOW_SIZE // 2) ** 2) / (2 * SIGMA**2)) for i in range(WINDOW_SIZE)]
@@ -70,18 +72,42 @@ def _compare(x: Tensor, y: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
 
 
 def _blur(maps: Tensor) -> Tensor:
-    """Gaussian window over the last two axes, without padding.
+    """Gaussian window over the last two axes, without padding."""
+    blurred: Tensor = _Blur.apply(_Blur.apply(maps, -1), -2)
+    return blurred
 
-    As sums of shifted maps: faster on a CPU than a convolution of one channel, and exact to float32 where a
-    convolution may run in TF32 or bfloat16, which destroys the small differences that variances are.
+
+class _Blur(torch.autograd.Function):
+    """The window along one axis, as sums of shifted maps.
+
+    Faster on a CPU than a convolution of one channel, and exact to float32 where a convolution may run in TF32 or bfloat16,
+    which destroys the small differences that variances are. The gradient is the same sums of the padded one, as the window is
+    symmetric; what autograd makes of the slices fills a map with zeros for each of them.
     """
-    for axis in (-1, -2):
-        size = maps.shape[axis] - WINDOW_SIZE + 1
-        total = maps.narrow(axis, 0, size) * WINDOW[0]
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, axis: int) -> Tensor:
+        ctx.axis = axis
+        return _shifted_sums(maps, axis)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        around = [WINDOW_SIZE - 1] * 2
+        padded = F.pad(grads[0], around if ctx.axis == -1 else [0, 0, *around])
+        return _shifted_sums(padded, ctx.axis), None
+
+
+def _shifted_sums(maps: Tensor, axis: int) -> Tensor:
+    """Of a few maps at a time, which stay in a processor's cache."""
+    shape = [*maps.shape]
+    shape[axis] -= WINDOW_SIZE - 1
+    totals, flat = maps.new_empty(shape), maps.flatten(0, -3)
+    few = max(1, AT_ONCE // flat[0].numel()) if maps.device.type == "cpu" else len(flat)
+    for total, part in zip(totals.view(-1, *shape[-2:]).split(few), flat.split(few), strict=True):
+        torch.mul(part.narrow(axis, 0, shape[axis]), WINDOW[0], out=total)
         for offset in range(1, WINDOW_SIZE):
-            total = torch.add(total, maps.narrow(axis, offset, size), alpha=WINDOW[offset])
-        maps = total
-    return maps
+            total.add_(part.narrow(axis, offset, shape[axis]), alpha=WINDOW[offset])
+    return totals
 
 
 def _halve(x: Tensor) -> Tensor:

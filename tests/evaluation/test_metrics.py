@@ -123,6 +123,15 @@ def test_a_step_along_the_gradient_helps() -> None:
     assert float(after) > float(before.detach()) + 1e-3
 
 
+def test_gradients_are_those_of_finite_differences() -> None:
+    pictures = torch.stack([synthetic_picture(161, 170, seed) for seed in range(2)]).double() / 255
+    decoded = torch.stack([noisy(picture, 10) for picture in 255 * pictures]).double() / 255
+    way = torch.randn(decoded.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    (gradient,) = torch.autograd.grad(ms_ssim_batch(pictures, decoded.requires_grad_(), 1.0).sum(), decoded)
+    there, back = (ms_ssim_batch(pictures, decoded.detach() + step * way, 1.0).sum() for step in (1e-5, -1e-5))
+    torch.testing.assert_close((gradient * way).sum(), (there - back) / 2e-5, rtol=1e-4, atol=0)
+
+
 def test_negative_structure_is_zero_with_finite_gradients() -> None:
     picture = synthetic_picture(161, 161)[None] / 255
     inverted = (1 - picture).requires_grad_()
