@@ -5,13 +5,14 @@ Every failure is a `codec.CodecError`.
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from codec.container import FileDescription, Reader, describe
 from codec.errors import MediaError, UsageError
-from codec.transfer import DEFAULT_IMAGE_MODEL, decode_to, encode_to, load_model
+from codec.transfer import DEFAULT_FORMATS, DEFAULT_IMAGE_MODEL, encode_to, load_model
 
 if TYPE_CHECKING:
+    from codec.media.video import VideoFrame
     from codec.models import Codec
     from codec.models.base import Encoding
     from codec.types import Media
@@ -76,13 +77,28 @@ def decode(
     _refuse_existing(target, force)
     data = read_bytes(source)
     codec = load_model(model if model is not None else Reader(io.BytesIO(data)).head.coding_hash.hex(), device)
+    if target is not None and codec.kind == "video":
+        return _decode_video(codec, data, Path(target), partial=partial, format=format, device=device)
     media = codec.decompress(data, partial=partial)
-    if target is not None and media.kind == "video":
-        decode_to(data, Path(target), model=codec, partial=partial, format=format, device=device)
-    elif target is not None:
+    if target is not None:
         write = write_sound if media.kind == "audio" else write_image
         write(media, Path(target), format)
     return media
+
+
+def _decode_video(
+    codec: "Codec", data: bytes, target: Path, *, partial: bool, format: str | None, device: str
+) -> "Media":
+    """Write it, with its sound, and give its pictures."""
+    from codec.models.sound_reading import WHOLE
+    from codec.models.video import VideoFiles, media_of
+    from codec.transfer.video import open_video, write_video
+
+    suffix, frames = format or target.suffix.removeprefix(".") or DEFAULT_FORMATS["video"], list["VideoFrame"]()
+    files, file = cast(VideoFiles, codec), io.BytesIO(data)
+    video = open_video(files, file, suffix, name="the file", partial=partial, excerpt=WHOLE, device=device)
+    write_video(video, target, suffix, seen=frames.append)
+    return media_of(frames, video.format)
 
 
 def probe(source: Source) -> FileDescription:

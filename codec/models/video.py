@@ -94,8 +94,7 @@ class VideoFiles:
     def decompress(self, data: bytes, *, partial: bool = False) -> Media:
         """The bytes of a `.lmc` file to pictures `(3, T, H, W)`."""
         video = self.open(io.BytesIO(data), partial=partial)
-        pictures = [torch.from_numpy(frame.pixels) for frame in video.pictures()]
-        return Media("video", torch.stack(pictures, 1), {"rate": str(video.format.rate).encode()})
+        return media_of(video.pictures(), video.format)
 
     def read_codes(self, source: BinaryIO, *, partial: bool = False) -> VideoCodes:
         """Only the lossless half of `decompress`: all codes of a file, checked."""
@@ -105,6 +104,12 @@ class VideoFiles:
             found.update(one.found.numpy().tobytes())
             count += 1
         return VideoCodes(count, found.digest())
+
+
+def media_of(frames: Iterable[VideoFrame], format: VideoFormat) -> Media:
+    """All frames of a video as pictures `(3, T, H, W)`."""
+    pictures = [torch.from_numpy(frame.pixels) for frame in frames]
+    return Media("video", torch.stack(pictures, 1), {"rate": str(format.rate).encode()})
 
 
 def reader_of(media: Media) -> VideoReader:

@@ -122,11 +122,12 @@ def decode_to(
             sound = cast("SoundCodec", codec).open(file, partial=partial, live=is_pipe(source), excerpt=part, name=name)
             return _write_sound(sound, target, chosen, LIVE_BLOCK if is_pipe(source) else BLOCK)
         if codec.kind == "video":
-            from codec.transfer.video import decode_video
+            from codec.transfer.video import open_video, write_video
 
-            return decode_video(
-                cast("VideoFiles", codec), file, target, chosen, name=name, partial=partial, excerpt=part, device=device
+            video = open_video(
+                cast("VideoFiles", codec), file, chosen, name=name, partial=partial, excerpt=part, device=device
             )
+            return write_video(video, target, chosen)
         if excerpt is not None:
             raise UsageError("only of sound and video an excerpt can be decoded")
         media = codec.decompress(file.read(), partial=partial)

@@ -1,7 +1,7 @@
 """Video with its sound through the models of both: pictures group by group, the sound as a coded sound of its own between."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -17,7 +17,7 @@ from codec.transfer.models import default_sound_model, load_model, model_for
 
 if TYPE_CHECKING:
     from codec.media.sound import Samples, SoundReader
-    from codec.media.video import VideoReader
+    from codec.media.video import VideoFrame, VideoReader
     from codec.models.base import Encoding
     from codec.models.sound import SoundCodec
     from codec.models.sound_reading import Excerpt
@@ -73,30 +73,27 @@ def _left_for_pictures(bitrate: float | None, sound: "CodedSound") -> float | No
     return left
 
 
-def decode_video(
+def open_video(
     codec: "VideoFiles",
     source: BinaryIO,
-    target: Path | BinaryIO,
     suffix: str,
     *,
     name: str,
     partial: bool,
     excerpt: "Excerpt",
     device: str,
-) -> dict[str, int]:
-    """A `.lmc` video to a video, or to a folder of pictures; sizes of what was written, by name.
+) -> "VideoReader":
+    """A `.lmc` video, with its sound, which is decoded while it is read.
 
     Args:
         codec: of the pictures.
         source: file or pipe.
-        target: a file or folder, which appears whole or not at all, or an open pipe.
-        suffix: of the format; those of `SILENT_FORMATS` get the pictures alone.
+        suffix: of the format that it will be written in; those of `SILENT_FORMATS` get the pictures alone.
         name: how errors name the source.
         partial: give what is whole of a damaged file.
         excerpt: what is wanted.
         device: `cpu`, `cuda` or `auto`.
     """
-    from codec.media.video_writing import video_writer
 
     def open_sound(file: BinaryIO, part: "Excerpt") -> "SoundReader":
         recorded = Recorded(file)
@@ -110,13 +107,34 @@ def decode_video(
         return model.open(whole, partial=partial, live=live, excerpt=part, name=f"the sound of {name}")
 
     wanted = None if suffix.lower() in SILENT_FORMATS else open_sound
-    video = codec.open(source, partial=partial, excerpt=excerpt, open_sound=wanted, name=name)
+    return codec.open(source, partial=partial, excerpt=excerpt, open_sound=wanted, name=name)
+
+
+def write_video(
+    video: "VideoReader",
+    target: Path | BinaryIO,
+    suffix: str,
+    *,
+    seen: "Callable[[VideoFrame], object] | None" = None,
+) -> dict[str, int]:
+    """An open video to a video, or to a folder of pictures; sizes of what was written, by name.
+
+    Args:
+        video: from its first frame.
+        target: a file or folder, which appears whole or not at all, or an open pipe.
+        suffix: of the format.
+        seen: is given each frame once it is written.
+    """
+    from codec.media.video_writing import video_writer
+
     format = None if video.sound is None else video.sound.format
     with video_writer(target, video.format, suffix, sound=format, sound_start=video.sound_start) as writer:
         blocks = _timed_blocks(video)
         waiting = next(blocks, None)
         for frame in video.pictures():
             writer.write(frame)
+            if seen is not None:
+                seen(frame)
             while waiting is not None and waiting[0] <= frame.ticks * video.format.time_base:
                 writer.write_sound(waiting[1])
                 waiting = next(blocks, None)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import codec as library
 from codec.container import find_index
 from codec.media import VideoFormat, VideoFrame, open_video, read_sound, video_writer
 from codec.media.sound import BLOCK, SoundFormat
@@ -48,6 +49,26 @@ def clip(path: Path, frames: int = 30, *, sound: bool = False, size: tuple[int, 
             if sound:
                 writer.write_sound(_clicks(t))
     return path
+
+
+def test_the_library_writes_a_video_and_gives_its_pictures_in_one_go(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, opened = library.load(models / "small-video"), []
+    opening = type(model).open  # type: ignore[attr-defined]
+
+    def counted(*arguments: object, **named: object) -> object:
+        opened.append(arguments)
+        return opening(*arguments, **named)
+
+    data = library.encode(clip(tmp_path / "clip.mp4", 8), model=model)
+    alone = library.decode(data, model=model)
+    monkeypatch.setattr(type(model), "open", counted)
+    media = library.decode(data, tmp_path / "back.mkv", model=model)
+    assert len(opened) == 1
+    assert media.metadata == alone.metadata
+    assert media.samples.equal(alone.samples)
+    assert len(pictures(tmp_path / "back.mkv")) == 8
 
 
 def _clicks(t: int) -> np.ndarray:
