@@ -10,7 +10,7 @@ from torch import nn
 
 from codec.entropy import EntropyModel
 from codec.errors import ModelMismatchError, ModelNotFoundError
-from codec.generation.codebook import CodeSource
+from codec.generation.codebook import CodeSource, code_vectors
 from codec.generation.masked import MaskedModel
 from codec.generation.masked_prior import MaskedPrior
 from codec.generation.model import TokenModel
@@ -129,7 +129,7 @@ def attach_generators(codec: Codec, folders: Iterable[Path]) -> Codec:
     coder = next((pair for pair in models if pair[0].coder_hash is not None), None)
     mender = next((model for info, model in models if info.masked), None)
     prior = None if coder is None else coder_of(coder[1])
-    tokenizer.attach(prior, None if mender is None else Repair(cast(MaskedModel, mender)))
+    tokenizer.attach(prior, None if mender is None else Repair(cast(MaskedModel, mender), code_vectors(tokenizer)))
     if coder is not None and tokenizer.coding_hash("generator").hex() != coder[0].coder_hash:
         raise ModelNotFoundError(f"checkpoint {coder[0].folder} is damaged: its integers do not match its hash")
     return codec

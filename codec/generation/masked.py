@@ -20,6 +20,7 @@ from codec.generation.word_model import WordModel
 from codec.generation.words import DigitPlanes, Words
 from codec.nn import GridTransformer
 
+AT_ONCE = 1024  # positions whose probabilities are held
 ScheduleName = Literal["cosine", "arccos"]
 
 
@@ -116,6 +117,12 @@ class MaskedModel(WordModel):
         grid = planes.shape[2], planes.shape[3]
         hidden: Tensor = self.trunk(embedded.sum(0) + self.conditions(condition, len(planes), grid))
         return hidden
+
+    def nearest_to_expected(self, planes: Tensor, q: int, vectors: Tensor) -> Tensor:
+        """Codes `(n,)` of plane q where it is `EMPTY`: whose vectors, of `(K, D)`, are nearest to the mean of all by their likelihood."""
+        hidden = self.network(planes)[planes[:, q] == EMPTY]
+        means = (self._words[q].log_probabilities(part).exp() @ vectors for part in hidden.split(AT_ONCE))
+        return torch.cat([torch.cdist(mean, vectors).argmin(1) for mean in means])
 
     def _filled(
         self,
