@@ -4,7 +4,7 @@ Gu et al. 2022, "Vector Quantized Diffusion Model for Text-to-Image Synthesis", 
 others, the sampler may revise what it has drawn. Code lengths are those of the variational bound.
 
 There the network says what a code was, all told, and has to learn to repeat what it sees. Here it says what a code may be, and what is
-seen in its place counts by Bayes' rule: what is seen is nearly always right, and that need not be learned.
+seen in its place counts by Bayes' rule: what is seen is right most of the time, and that need not be learned.
 
 Legend: K codes; a, b, g the probabilities that a code is kept, becomes a given other code, is masked: a + K b + g = 1.
 """
@@ -25,7 +25,7 @@ from codec.generation.word_model import WordModel
 from codec.generation.words import Words
 from codec.nn import GridTransformer
 
-NEARLY = 1e-5  # a code is kept so surely not at the end, masked not at the start
+NEARLY = 1e-5  # a code is masked, or replaced, so rarely at the start, and so rarely not masked in the end
 LEAST = 1e-30  # probability whose logarithm is still taken
 AT_ONCE = 16  # positions whose probabilities stay in a processor's cache
 
@@ -59,6 +59,7 @@ class DiffusionModel(WordModel):
         trunk: the network.
         times: T.
         conditions: what it may be told; None for nothing.
+        replaced: share of the codes not masked that are any others, in the end.
         direct: weight of the code length of the codes themselves, beside that of the steps between times.
         measured: codes of a plane at which a training step is measured, drawn from all: each takes a distribution over the whole codebook.
     """
@@ -70,20 +71,22 @@ class DiffusionModel(WordModel):
         *,
         times: int = 100,
         conditions: Conditions | None = None,
+        replaced: float = 0.1,
         direct: float = 0.05,
         measured: int = 256,
     ) -> None:
         super().__init__(words)
         self.trunk, self.conditions = trunk, conditions or Conditions(trunk.dim)
         self.time = nn.Linear(2 * FREQUENCIES, trunk.dim)
-        self.times, self._direct, self._measured = times, direct, measured
+        self.times, self._replaced, self._direct, self._measured = times, replaced, direct, measured
 
     def corruption(self, time: int) -> Corruption:
         """From time 0 to that; almost everything is masked at time T."""
         if time == 0:
             return Corruption(1.0, 0.0)
         done = (time - 1) / max(1, self.times - 1)
-        return Corruption(1 - NEARLY - done * (1 - 1.9 * NEARLY), 0.9 * NEARLY + done * (1 - 1.9 * NEARLY))
+        masked = NEARLY + done * (1 - 2 * NEARLY)
+        return Corruption((1 - masked) * (1 - NEARLY - done * self._replaced), masked)
 
     def loss(self, codes: Tensor, condition: Condition, random: torch.Generator) -> Tensor:
         """As of `TokenModel`, an estimate of the bound from one time, and a little of the codes themselves."""

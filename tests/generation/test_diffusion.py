@@ -86,6 +86,7 @@ def test_who_knows_nothing_pays_about_what_a_plain_code_takes() -> None:
 def test_corrupted_codes_are_as_many_as_the_matrix_says(model: DiffusionModel) -> None:
     codes = torch.full((1, 1, 200, 200), 3)
     way = model.corruption(6)
+    assert way.replaced(K) > 0.004
     found = model.corrupted(codes, 6, torch.Generator().manual_seed(0))
     assert abs(float((found == EMPTY).float().mean()) - way.masked) < 0.01
     assert abs(float((found == 3).float().mean()) - way.kept - way.replaced(K)) < 0.01
