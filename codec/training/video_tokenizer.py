@@ -55,7 +55,7 @@ class VideoTokenizerTraining(AutoencoderTraining[VideoTokenCodec]):
         start_transform: str | None = None,
         keep_codes_of: str | None = None,
         start_batches: int = 40,
-        latent_step: float = 80 / 255 / 16,
+        latent_step: float = 80 / 255,
         usage_window: int = 500,
         semantic: SemanticDistillation | None = None,
     ) -> None:

@@ -38,10 +38,10 @@ def awake(network: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
-def test_a_packet_is_orthogonal_and_begins_with_the_mean(size: int) -> None:
+def test_a_packet_is_orthonormal_and_begins_with_the_mean(size: int) -> None:
     packet = haar_packet(size)
-    torch.testing.assert_close(packet @ packet.T, torch.eye(size) / size)
-    torch.testing.assert_close(packet[0], torch.full((size,), 1 / size))
+    torch.testing.assert_close(packet @ packet.T, torch.eye(size))
+    torch.testing.assert_close(packet[0], torch.full((size,), size**-0.5))
 
 
 @pytest.mark.parametrize("group", [1, 4])
@@ -50,7 +50,9 @@ def test_bands_come_back(group: int) -> None:
     bands = to_bands(frames, group)
     assert bands.shape == (2, 2, 192 * group, 2, 3)
     torch.testing.assert_close(from_bands(bands, group), frames)
-    torch.testing.assert_close(bands[1, 0, 0, 1, 2], frames[1, 0, :group, 8:, 16:].mean())
+    torch.testing.assert_close(bands.square().sum(), (frames - 0.5).square().sum())
+    mean = frames[1, 0, :group, 8:, 16:].mean()
+    torch.testing.assert_close(bands[1, 0, 0, 1, 2], (mean - 0.5) * (64 * group) ** 0.5)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4, 5, 6, 9])
