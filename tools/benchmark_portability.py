@@ -1,19 +1,29 @@
 """Decode one file under other instruction sets and thread counts, each in a fresh process, and compare the codes.
 
     python tools/benchmark_portability.py [--media docs/samples/kodim23.png] [--model image-tokens-f8]
+    python tools/benchmark_portability.py --media VIDEO.mp4 --model video-latent-2 --frames 24
 
-The codes of the file must be the same everywhere (law 2). The decoded samples are floating point: their largest difference is
-reported too (of sound in units of 16 bits), as is the share of codes that an encoder on that machine would choose differently.
+The codes of the file must be the same everywhere (law 2). The decoded samples are floating point: their largest difference (of sound in
+units of 16 bits) and how far apart they are is reported too, as is the share of codes that an encoder on that machine would choose
+differently.
 """
 
 import argparse
+import math
 import os
 import subprocess
 import sys
 import tempfile
+from itertools import islice
 from pathlib import Path
 
 import torch
+
+from codec.media import read_image, read_sound
+from codec.media.video import open_video
+from codec.models import load
+from codec.models.video import media_of
+from codec.types import Media
 
 VARIANTS: dict[str, dict[str, str]] = {
     "as is": {},
@@ -35,21 +45,32 @@ VARIANTS: dict[str, dict[str, str]] = {
 CHILD = """
 import io, sys, torch
 from pathlib import Path
+sys.path.insert(0, str(Path(sys.argv[1]).parent))
+from benchmark_portability import read
 from codec.models import load
-from codec.media import read_image, read_sound
-torch.set_num_threads(int(sys.argv[4]))
+torch.set_num_threads(int(sys.argv[5]))
+model = load(sys.argv[3])
+media = read(model.kind, sys.argv[6], int(sys.argv[7]))
+data = Path(sys.argv[2]).read_bytes()
 flat = lambda codes: torch.cat([plane.codes.flatten() for plane in codes.planes])
-model = load(sys.argv[2])
-data = Path(sys.argv[1]).read_bytes()
-media = read_image(sys.argv[5]) if model.kind == "image" else read_sound(sys.argv[5])
+video = model.kind == "video"
+read_codes = lambda data: model.read_codes(io.BytesIO(data))
 samples = model.decompress(data).samples
 result = {
-    "codes": flat(model.read_codes(io.BytesIO(data))),
-    "samples": samples.int() if model.kind == "image" else (32768 * samples).round().int(),
-    "encoded": flat(model.read_codes(io.BytesIO(model.compress(media)))),
+    "codes": torch.tensor(list(read_codes(data).digest)) if video else flat(read_codes(data)),
+    "samples": (32768 * samples).round().int() if model.kind == "audio" else samples.int(),
+    "encoded": flat(model.encode(media.samples[None]) if video else read_codes(model.compress(media))),
 }
-torch.save(result, sys.argv[3])
+torch.save(result, sys.argv[4])
 """
+
+
+def read(kind: str, path: str, frames: int) -> Media:
+    """A picture, a sound, or the first frames of a video."""
+    if kind != "video":
+        return read_image(path) if kind == "image" else read_sound(path)
+    with open_video(path) as video:
+        return media_of(islice(video.pictures(), frames), video.format)
 
 
 def main() -> None:
@@ -57,28 +78,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--media", default="docs/samples/kodim23.png")
     parser.add_argument("--model", default="image-tokens-f8")
+    parser.add_argument("--frames", type=int, default=24, help="of a video")
     arguments = parser.parse_args()
-    from codec import api
-
+    model = load(arguments.model)
+    peak = 32768 if model.kind == "audio" else 255
     reference: dict[str, torch.Tensor] | None = None
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "media.lmc"
-        api.encode(arguments.media, file, model=arguments.model)
+        file.write_bytes(model.compress(read(model.kind, arguments.media, arguments.frames)))
         for name, variables in VARIANTS.items():
             for threads in (1, 2):
                 out = Path(folder) / "out.pt"
-                command = [sys.executable, "-c", CHILD, str(file), arguments.model, str(out), str(threads)]
+                command = [sys.executable, "-c", CHILD, __file__, str(file), arguments.model, str(out), str(threads)]
+                command += [arguments.media, str(arguments.frames)]
                 numba = {"NUMBA_CACHE_DIR": str(Path(folder) / name.replace(" ", "_"))}
-                subprocess.run([*command, arguments.media], env=os.environ | variables | numba, check=True)
+                subprocess.run(command, env=os.environ | variables | numba, check=True)
                 result = torch.load(out, weights_only=True)
                 reference = result if reference is None else reference
                 same = torch.equal(result["codes"], reference["codes"])
                 failed |= not same
-                difference = int((result["samples"] - reference["samples"]).abs().max())
+                differences = result["samples"] - reference["samples"]
+                apart = 20 * math.log10(peak / max(1e-9, float(differences.double().square().mean().sqrt())))
                 flipped = float((result["encoded"] != reference["encoded"]).float().mean())
                 verdict = "same codes" if same else "DIFFERENT CODES"
-                print(f"{name:15} {threads} threads  {verdict}; samples differ by at most {difference};"
+                print(f"{name:15} {threads} threads  {verdict}; samples differ by at most {int(differences.abs().max())}"
+                      f"{f', {apart:.1f} dB apart' if differences.any() else ''};"
                       f" encoder differs in {flipped:.3%} of codes")  # fmt: skip
     sys.exit(failed)
 

@@ -2,10 +2,12 @@
 
     python tools/benchmark_video.py --data VIDEOS --out FILE.json [--models video-latent,video-tokens] [--frames 96]
     python tools/benchmark_video.py --data VIDEOS --out FILE.json --images image-tokens-f16,image-tokens-f8
+    python tools/benchmark_video.py --data VIDEOS --out FILE.json --models video-latent --bitrates 60,120,240,480
 
 Rows that FILE has already are not measured again, so that a run can be stopped and goes on; the tables are of all rows in it.
 Bytes of a model are those of its whole file; of a baseline those of the bare stream. Pictures' tokens are counted without the heads
-of their files: as many coder streams as frames. BD-rates are those of the mean of the frames' PSNRs in RGB, video by video.
+of their files: as many coder streams as frames. With `--bitrates` models are asked for these in place of qualities. BD-rates are those
+of the mean of the frames' PSNRs in RGB, video by video.
 """
 
 import argparse
@@ -40,7 +42,7 @@ from codec.types import Media
 
 QUALITIES = (5, 20, 35, 50, 65, 80)
 CRFS = {"libx264": (18, 23, 28, 33, 38), "libx265": (18, 23, 28, 33, 38), "libsvtav1": (20, 30, 40, 50, 60)}
-ANCHOR = "x264-veryfast-ld"
+ANCHOR, BY_RATE = "x264-veryfast-ld", "-cbr"
 
 
 @dataclass(frozen=True)
@@ -86,15 +88,15 @@ def result(
     )
 
 
-def measure_model(model: VideoFiles, name: str, clip: Clip, quality: int | None) -> VideoResult:
+def measure_model(model: VideoFiles, name: str, clip: Clip, setting: int, encoding: Encoding) -> VideoResult:
     """A whole file and back."""
     media = Media("video", torch.stack(clip.frames, 1), {"rate": str(clip.format.rate).encode()})
     begin = time.perf_counter()
-    data = model.compress(media, Encoding(quality=quality))
+    data = model.compress(media, encoding)
     middle = time.perf_counter()
     decoded = model.decompress(data).samples
     end = time.perf_counter()
-    return result(clip, name, quality or 0, len(data), list(decoded.unbind(1)), (middle - begin, end - middle))
+    return result(clip, name, setting, len(data), list(decoded.unbind(1)), (middle - begin, end - middle))
 
 
 def measure_pictures(model: TokenCodec, name: str, clip: Clip) -> VideoResult:
@@ -125,17 +127,26 @@ def jobs(arguments: argparse.Namespace) -> Iterator[tuple[str, int, Callable[[Cl
             )
     for name in _names(arguments.models):
         model = cast(VideoFiles, load(name))
-        for quality in QUALITIES if isinstance(model, VideoLatentCodec) else (None,):
+        for codec, setting, encoding in settings(model, name, _names(arguments.bitrates)):
             yield (
-                name,
-                quality or 0,
-                lambda clip, model=model, name=name, quality=quality: measure_model(  # type: ignore[misc]
-                    model, name, clip, quality
+                codec,
+                setting,
+                lambda clip, model=model, codec=codec, setting=setting, encoding=encoding: measure_model(  # type: ignore[misc]
+                    model, codec, clip, setting, encoding
                 ),
             )
     for name in _names(arguments.images):
         pictures = cast(TokenCodec, load(name))
         yield name, 0, lambda clip, model=pictures, name=name: measure_pictures(model, name, clip)  # type: ignore[misc]
+
+
+def settings(model: VideoFiles, name: str, bitrates: Sequence[str]) -> list[tuple[str, int, Encoding]]:
+    """Name, number and choices of each row of a model."""
+    if bitrates:
+        return [(name + BY_RATE, int(kbps), Encoding(bitrate=1000.0 * int(kbps))) for kbps in bitrates]
+    if isinstance(model, VideoLatentCodec):
+        return [(name, quality, Encoding(quality=quality)) for quality in QUALITIES]
+    return [(name, 0, Encoding())]
 
 
 def _names(text: str) -> list[str]:
@@ -168,6 +179,12 @@ def tables(rows: dict[str, dict[str, list[VideoResult]]]) -> str:
     for codec in codecs:
         if codec != ANCHOR and all(len(video.get(codec, [])) >= 4 for video in rows.values()):
             lines.append(_bd_line(codec, rows))
+    asked = [row for video in rows.values() for found in video.values() for row in found if row.codec.endswith(BY_RATE)]
+    if asked:
+        lines += ["", "Kept to bit rates:", "", "| codec | kbit/s | least | most |", "|---|---|---|---|"]
+    for codec, kbps in sorted({(row.codec, row.setting) for row in asked}):
+        shares = [row.kbps / kbps for row in asked if (row.codec, row.setting) == (codec, kbps)]
+        lines.append(f"| {codec} | {kbps} | {min(shares) - 1:+.1%} | {max(shares) - 1:+.1%} |")
     return "\n".join(lines)
 
 
@@ -209,6 +226,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of MP4 files")
     parser.add_argument("--out", type=Path, required=True, help="JSON file of all rows")
     parser.add_argument("--models", default="video-latent,video-tokens")
+    parser.add_argument("--bitrates", default="", help="kbit/s that models are asked for, in place of qualities")
     parser.add_argument("--images", default="", help="tokenizers of pictures, frame by frame")
     parser.add_argument("--baselines", default=",".join(VIDEO_BASELINES))
     parser.add_argument("--frames", type=int, help="of each video, at most")
