@@ -4,7 +4,7 @@
     python tools/benchmark_video_speed.py --model video-latent --size 1280x720 --frames 30,60,120 --threads 2
 
 Memory is the peak of the process that encodes, or decodes, as many frames; where it does not grow with their number, it does not grow
-with length. Frames are clouds and texture under a camera that moves, made on the way, so that none of them is held.
+with length. Frames are clouds and texture under a camera that moves, read from a YUV4MPEG2 file that another process wrote.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from multiprocessing import Process
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -23,7 +24,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from codec.media.video import VideoFormat, VideoFrame, VideoReader
+from codec.media.video import Chroma, VideoFormat, VideoFrame, open_video
+from codec.media.video_writing import video_writer
 from codec.models import Encoding, VideoLatentCodec, load
 from codec.models.video import VideoFiles
 
@@ -48,27 +50,30 @@ def scene(width: int, height: int, frames: int) -> Iterator[VideoFrame]:
         yield VideoFrame(np.ascontiguousarray(noisy.clamp(0, 255).byte().numpy()), t)
 
 
+def write_scene(path: Path, width: int, height: int, frames: int) -> None:
+    """The scene as a file."""
+    chroma: Chroma = "420" if width % 2 == height % 2 == 0 else "444"
+    with video_writer(path, VideoFormat(width, height, Fraction(1, 25), Fraction(25), chroma), ".y4m") as writer:
+        for frame in scene(width, height, frames):
+            writer.write(frame)
+
+
 def measure(arguments: argparse.Namespace) -> dict[str, float]:
-    """In this process: encode to a file, or decode it."""
+    """In this process: encode a file, or decode it."""
     torch.set_num_threads(arguments.threads)
     model = cast(VideoFiles, load(arguments.model))
-    width, height = arguments.size
-    count, path = arguments.count, Path(arguments.file)
+    source, path = Path(arguments.folder) / "scene.y4m", Path(arguments.folder) / "scene.lmc"
     begin = time.perf_counter()
     if arguments.child == "encode":
-        format = VideoFormat(
-            width, height, Fraction(1, 25), Fraction(25), "420" if width % 2 == height % 2 == 0 else "444"
-        )
-        video = VideoReader(format, None, "the scene", scene(width, height, count))
         encoding = Encoding(quality=arguments.quality if isinstance(model, VideoLatentCodec) else None)
-        with path.open("wb") as file:
+        with open_video(source) as video, path.open("wb") as file:
             model.write(video, cast(BinaryIO, file), encoding)
     else:
         with path.open("rb") as coded:
-            assert sum(1 for _ in model.open(cast(BinaryIO, coded)).pictures()) == count
+            assert sum(1 for _ in model.open(cast(BinaryIO, coded)).pictures()) == arguments.count
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"frames_a_second": count / seconds, "peak_mb": peak, "bytes": path.stat().st_size}
+    return {"frames_a_second": arguments.count / seconds, "peak_mb": peak, "bytes": path.stat().st_size}
 
 
 def main() -> None:
@@ -81,7 +86,7 @@ def main() -> None:
     parser.add_argument("--quality", type=int, default=40)
     parser.add_argument("--child", choices=("encode", "decode"), help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--file", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         arguments.threads = int(arguments.threads)
@@ -89,28 +94,15 @@ def main() -> None:
         return
     width, height = arguments.size
     print("| frames | threads | direction | frames/s | peak MB |\n|---|---|---|---|---|")
-    for count in arguments.frames.split(","):
-        for threads in arguments.threads.split(","):
-            with tempfile.TemporaryDirectory() as folder:
+    for count in map(int, arguments.frames.split(",")):
+        with tempfile.TemporaryDirectory() as folder:
+            maker = Process(target=write_scene, args=(Path(folder) / "scene.y4m", width, height, count))
+            maker.start()  # a process of its own: what a child inherits of its parent's memory counts
+            maker.join()
+            for threads in arguments.threads.split(","):
                 for child in ("encode", "decode"):
-                    own = [
-                        "--model",
-                        arguments.model,
-                        "--size",
-                        f"{width}x{height}",
-                        "--threads",
-                        threads,
-                        "--count",
-                        count,
-                    ]
-                    own += [
-                        "--quality",
-                        str(arguments.quality),
-                        "--child",
-                        child,
-                        "--file",
-                        str(Path(folder) / "scene.lmc"),
-                    ]
+                    own = ["--model", arguments.model, "--threads", threads, "--quality", str(arguments.quality)]
+                    own += ["--child", child, "--count", str(count), "--folder", folder]
                     done = subprocess.run([sys.executable, __file__, *own], capture_output=True, text=True, check=True)
                     found = json.loads(done.stdout.splitlines()[-1])
                     print(
