@@ -7,7 +7,7 @@
 Rows that FILE has already are not measured again, so that a run can be stopped and goes on; the tables are of all rows in it.
 Bytes of a model are those of its whole file; of a baseline those of the bare stream. Pictures' tokens are counted without the heads
 of their files: as many coder streams as frames. With `--bitrates` models are asked for these in place of qualities. BD-rates are those
-of the mean of the frames' PSNRs in RGB, video by video.
+of the mean of the frames' PSNRs in RGB, video by video; MS-SSIM at equal bytes is interpolated in decibels over the logarithm of bytes.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,6 +44,7 @@ from codec.types import Media
 QUALITIES = (5, 20, 35, 50, 65, 80)
 CRFS = {"libx264": (18, 23, 28, 33, 38), "libx265": (18, 23, 28, 33, 38), "libsvtav1": (20, 30, 40, 50, 60)}
 ANCHOR, BY_RATE = "x264-veryfast-ld", "-cbr"
+TOKENS, PICTURES = "video-tokens", ("image-tokens-f16", "image-tokens-f8")
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,11 @@ def tables(rows: dict[str, dict[str, list[VideoResult]]]) -> str:
     for codec in codecs:
         if codec != ANCHOR and all(len(video.get(codec, [])) >= 4 for video in rows.values()):
             lines.append(_bd_line(codec, rows))
+    for codec in codecs:
+        if codec.startswith(TOKENS) and all(codec in video for video in rows.values()):
+            lines += ["", f"MS-SSIM at the bytes of {codec}:", "", "| codec | " + " | ".join(rows) + " | mean |"]
+            lines += ["|---|" + "---|" * (len(rows) + 1)]
+            lines += [_similarity_line(own, codec, rows) for own in ([codec], list(PICTURES), [ANCHOR])]
     asked = [row for video in rows.values() for found in video.values() for row in found if row.codec.endswith(BY_RATE)]
     if asked:
         lines += ["", "Kept to bit rates:", "", "| codec | kbit/s | least | most |", "|---|---|---|---|"]
@@ -218,6 +225,20 @@ def _bd_line(codec: str, rows: dict[str, dict[str, list[VideoResult]]]) -> str:
     shown = ["-" if value is None else f"{value:+.1f}" for value in found]
     mean = f"{fmean(known):+.1f}" if len(known) == len(found) else "-"
     return f"| {codec} | " + " | ".join(shown) + f" | {mean} |"
+
+
+def _similarity_line(own: list[str], codec: str, rows: dict[str, dict[str, list[VideoResult]]]) -> str:
+    """MS-SSIM of some codecs' rows, interpolated at the bytes of another; beyond their ends, that of the end."""
+    found = []
+    for video in rows.values():
+        curve = sorted((row.bits_per_pixel, row.quality.ms_ssim) for name in own for row in video.get(name, []))
+        if not curve or any(similarity is None for _, similarity in curve):
+            return f"| {' and '.join(own)} |" + " - |" * (len(rows) + 1)
+        rates, similarities = np.array(curve, float).T
+        decibels = np.interp(np.log(video[codec][0].bits_per_pixel), np.log(rates), -10 * np.log10(1 - similarities))
+        found.append(float(1 - 10 ** (-decibels / 10)))
+    shown = " | ".join(f"{value:.4f}" for value in [*found, fmean(found)])
+    return f"| {' and '.join(own)} | {shown} |"
 
 
 def main() -> None:
