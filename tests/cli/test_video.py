@@ -2,6 +2,7 @@
 
 import io
 import json
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -39,8 +40,6 @@ def run(models: Path) -> "partial[object]":
 
 def clip(path: Path, frames: int = 30, *, sound: bool = False, size: tuple[int, int] = (48, 64)) -> Path:
     """A drifting picture; with sound, a click at each fifth of a second."""
-    from fractions import Fraction
-
     format = VideoFormat(size[1], size[0], Fraction(1, RATE), Fraction(RATE), "444" if size[0] % 2 else "420")
     track = SoundFormat(SOUND_RATE, 1) if sound else None
     with video_writer(path, format, path.suffix, sound=track) as writer:
@@ -280,3 +279,19 @@ def test_tokens_of_a_file_are_those_of_its_video(run: partial, tmp_path: Path) -
 def test_no_videos_are_drawn_yet(run: partial, tmp_path: Path) -> None:
     message = run("generate", "--model", "small-tokens", tmp_path / "new.mp4", code=USAGE).stderr.decode()
     assert "not drawn yet" in message
+
+
+@pytest.mark.parametrize(("model", "bits", "least"), [("video-tokens", 0.3, 20.0), ("video-latent", 1.0, 26.0)])
+def test_shipped_models_give_back_what_moves(model: str, bits: float, least: float, tmp_path: Path) -> None:
+    with Image.open("docs/samples/kodim23.png") as photo:
+        frames = [np.asarray(photo.crop((200 + 3 * t, 100 + t, 376 + 3 * t, 220 + t))) for t in range(9)]
+    format = VideoFormat(176, 120, Fraction(1, RATE), Fraction(RATE))
+    with video_writer(tmp_path / "clip.y4m", format, ".y4m") as writer:
+        for t, frame in enumerate(frames):
+            writer.write(VideoFrame(np.ascontiguousarray(frame.transpose(2, 0, 1)), t))
+    codec("encode", tmp_path / "clip.y4m", "--model", model)
+    codec("decode", tmp_path / "clip.lmc", tmp_path / "back.y4m")
+    found = pictures(tmp_path / "back.y4m").astype(float)
+    errors = (found - np.stack(frames).transpose(0, 3, 1, 2)) ** 2
+    assert (10 * np.log10(255**2 / errors.mean((1, 2, 3))) > least).all()
+    assert (tmp_path / "clip.lmc").stat().st_size * 8 < bits * len(frames) * 176 * 120
