@@ -27,7 +27,7 @@ def small_video_tokens() -> VideoTokenCodec:
     torch.manual_seed(0)
     encoder, decoder = CausalEncoder(4, width=8, depth=2), CausalDecoder(4, width=8, depth=2, mend_width=4)
     clips = [grouped(moving_clip(9, seed=seed).transpose(0, 1)[None].float() / 255, 4) for seed in range(6)]
-    basis = block_basis(clips, 4, 4, 0.25)
+    basis = block_basis(clips, 4, 4, 4.0)
     for network in (encoder, decoder):
         network.start_from(basis)
         for block in network.blocks.blocks:  # with something to be causal about
