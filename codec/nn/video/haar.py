@@ -21,10 +21,8 @@ def haar_packet(size: int) -> Tensor:
     if size == 1:
         return torch.ones(1, 1)
     half = haar_packet(size // 2)
-    return (
-        torch.cat([torch.kron(half, torch.tensor([[1.0, 1.0]])), torch.kron(half, torch.tensor([[1.0, -1.0]]))])
-        / 2**0.5
-    )
+    sums, differences = (torch.kron(half, torch.tensor([[1.0, sign]])) for sign in (1.0, -1.0))
+    return torch.cat([sums, differences]) / 2**0.5
 
 
 def to_bands(frames: Tensor, group: int) -> Tensor:
