@@ -9,6 +9,7 @@ differently.
 """
 
 import argparse
+import io
 import math
 import os
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import tempfile
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,7 +25,7 @@ from codec.media import read_image, read_sound
 from codec.media.video import open_video
 from codec.models import load
 from codec.models.video import media_of
-from codec.types import Media
+from codec.types import Codes, Media
 
 VARIANTS: dict[str, dict[str, str]] = {
     "as is": {},
@@ -42,28 +44,6 @@ VARIANTS: dict[str, dict[str, str]] = {
     },
 }
 
-CHILD = """
-import io, sys, torch
-from pathlib import Path
-sys.path.insert(0, str(Path(sys.argv[1]).parent))
-from benchmark_portability import read
-from codec.models import load
-torch.set_num_threads(int(sys.argv[5]))
-model = load(sys.argv[3])
-media = read(model.kind, sys.argv[6], int(sys.argv[7]))
-data = Path(sys.argv[2]).read_bytes()
-flat = lambda codes: torch.cat([plane.codes.flatten() for plane in codes.planes])
-video = model.kind == "video"
-read_codes = lambda data: model.read_codes(io.BytesIO(data))
-samples = model.decompress(data).samples
-result = {
-    "codes": torch.tensor(list(read_codes(data).digest)) if video else flat(read_codes(data)),
-    "samples": (32768 * samples).round().int() if model.kind == "audio" else samples.int(),
-    "encoded": flat(model.encode(media.samples[None]) if video else read_codes(model.compress(media))),
-}
-torch.save(result, sys.argv[4])
-"""
-
 
 def read(kind: str, path: str, frames: int) -> Media:
     """A picture, a sound, or the first frames of a video."""
@@ -73,13 +53,38 @@ def read(kind: str, path: str, frames: int) -> Media:
         return media_of(islice(video.pictures(), frames), video.format)
 
 
+def measure(arguments: argparse.Namespace) -> dict[str, torch.Tensor]:
+    """In this process: what the file decodes to, its codes, and those that the encoder chooses here."""
+    torch.set_num_threads(arguments.threads)
+    model: Any = load(arguments.model)
+    media, data = read(model.kind, arguments.media, arguments.frames), arguments.file.read_bytes()
+    samples, held = model.decompress(data).samples, model.read_codes(io.BytesIO(data))
+    if model.kind == "video":
+        codes, encoded = torch.tensor(list(held.digest)), flat(model.encode(media.samples[None]))
+    else:
+        codes, encoded = flat(held), flat(model.read_codes(io.BytesIO(model.compress(media))))
+    whole = (32768 * samples).round() if model.kind == "audio" else samples
+    return {"codes": codes, "samples": whole.int(), "encoded": encoded}
+
+
+def flat(codes: Codes) -> torch.Tensor:
+    """All planes in a row."""
+    return torch.cat([plane.codes.flatten() for plane in codes.planes])
+
+
 def main() -> None:
     """Print a line a variant; exit 1 if any codes differ."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--media", default="docs/samples/kodim23.png")
     parser.add_argument("--model", default="image-tokens-f8")
     parser.add_argument("--frames", type=int, default=24, help="of a video")
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.child:
+        torch.save(measure(arguments), arguments.child)
+        return
     model = load(arguments.model)
     peak = 32768 if model.kind == "audio" else 255
     reference: dict[str, torch.Tensor] | None = None
@@ -90,8 +95,8 @@ def main() -> None:
         for name, variables in VARIANTS.items():
             for threads in (1, 2):
                 out = Path(folder) / "out.pt"
-                command = [sys.executable, "-c", CHILD, __file__, str(file), arguments.model, str(out), str(threads)]
-                command += [arguments.media, str(arguments.frames)]
+                command = [sys.executable, __file__, *sys.argv[1:], "--file", str(file)]
+                command += ["--threads", str(threads), "--child", str(out)]
                 numba = {"NUMBA_CACHE_DIR": str(Path(folder) / name.replace(" ", "_"))}
                 subprocess.run(command, env=os.environ | variables | numba, check=True)
                 result = torch.load(out, weights_only=True)
